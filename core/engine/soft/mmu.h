@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The software CPU's memory management: linear addresses to guest memory through the software TLB, page table walks with
+ * accessed and dirty bits, devices behind it. Every access raises the page fault it deserves and then does not return.
+ * Addresses here are linear; segmentation is in operand.h. SDM vol. 3, chapter 4.
+ */
+#ifndef CORE_ENGINE_SOFT_MMU_H
+#define CORE_ENGINE_SOFT_MMU_H
+
+#include "core/engine/soft/cpu.h"
+
+#include <string.h>
+
+enum mmu_access {
+	MMU_READ,
+	MMU_WRITE,
+	MMU_FETCH,
+};
+
+/* The slow paths: TLB misses, page crossings, devices. size is 1, 2, 4 or 8. Supervisor: as CPL 0 whatever the CPL. */
+uint64_t mmu_load_slow(struct cpu *cpu, uint64_t linear, unsigned size);
+void mmu_store_slow(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
+
+/* Implicit supervisor accesses: descriptor tables, TSS, interrupt stack frames. */
+uint64_t mmu_load_supervisor(struct cpu *cpu, uint64_t linear, unsigned size);
+void mmu_store_supervisor(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
+
+/* Any length: for FXSAVE images, SSE operands and the like. A store that faults on its second page writes nothing. */
+void mmu_load_bytes(struct cpu *cpu, uint64_t linear, void *buf, size_t len);
+void mmu_store_bytes(struct cpu *cpu, uint64_t linear, const void *buf, size_t len);
+
+/* Raises the fault that a write of len bytes (at most a page) would raise, else does nothing. */
+void mmu_probe_write(struct cpu *cpu, uint64_t linear, size_t len);
+
+/*
+ * For read-modify-write and string instructions: the host address of [linear, linear + len), when all of it is RAM in
+ * one page that may be written (or read) at once; NULL if not (after raising any fault). The address is good until the next
+ * call that can change mappings; never keep it across instructions.
+ */
+void *mmu_host_write(struct cpu *cpu, uint64_t linear, size_t len);
+const void *mmu_host_read(struct cpu *cpu, uint64_t linear, size_t len);
+
+/*
+ * Fetch translation: the guest-physical address that linear's instruction bytes come from, and their host address in
+ * *ret_host, or NULL if they are not in RAM. Raises #PF.
+ */
+uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **ret_host);
+
+/* Debugger's view: translates without faults or A/D bits. False if not mapped. */
+bool mmu_translate_debug(struct cpu *cpu, uint64_t linear, uint64_t *ret_physical);
+
+void mmu_flush_all(struct cpu *cpu);
+void mmu_flush_non_global(struct cpu *cpu);
+void mmu_flush_page(struct cpu *cpu, uint64_t linear);
+
+/* Takes away the write entries that lead to a guest-physical page: it now holds decoded code. */
+void mmu_protect_code(struct cpu *cpu, uint64_t physical_page);
+
+static inline unsigned tlb_index(uint64_t linear)
+{
+	return (linear >> 12) & (TLB_ENTRIES - 1);
+}
+
+/* The entry hits if the last byte lies in the same page as the tag, and the first one too. */
+static inline bool tlb_hit(const struct tlb_entry *entry, uint64_t linear, unsigned size)
+{
+	return ((linear + size - 1) & ~(GUEST_PAGE_SIZE - 1)) == entry->tag &&
+			(linear & ~(GUEST_PAGE_SIZE - 1)) == entry->tag;
+}
+
+#define MMU_DEFINE_ACCESS(bits)                                                                    \
+	static inline uint##bits##_t mmu_load##bits(struct cpu *cpu, uint64_t linear)              \
+	{                                                                                          \
+		const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)];                \
+		if (likely(tlb_hit(entry, linear, (bits) / 8))) {                                  \
+			uint##bits##_t value;                                                      \
+			memcpy(&value, (const void *)(uintptr_t)(linear + entry->addend),          \
+					(bits) / 8);                                               \
+			return value;                                                              \
+		}                                                                                  \
+		return (uint##bits##_t)mmu_load_slow(cpu, linear, (bits) / 8);                     \
+	}                                                                                          \
+	static inline void mmu_store##bits(                                                        \
+			struct cpu *cpu, uint64_t linear, uint##bits##_t value)                    \
+	{                                                                                          \
+		const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)];               \
+		if (likely(tlb_hit(entry, linear, (bits) / 8))) {                                  \
+			memcpy((void *)(uintptr_t)(linear + entry->addend), &value, (bits) / 8);   \
+			return;                                                                    \
+		}                                                                                  \
+		mmu_store_slow(cpu, linear, value, (bits) / 8);                                    \
+	}
+
+MMU_DEFINE_ACCESS(8)
+MMU_DEFINE_ACCESS(16)
+MMU_DEFINE_ACCESS(32)
+MMU_DEFINE_ACCESS(64)
+
+#endif
