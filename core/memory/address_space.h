@@ -2,7 +2,8 @@
 /*
  * What answers at each guest-physical address or I/O port: RAM and devices. The machine has two, memory and ports
  * (ports have no RAM). Devices add io_regions; the higher priority wins where regions overlap, the later
- * one among equals, and I/O regions win over RAM. The table is published whole and read without a lock.
+ * one among equals, and RAM wins over all of them, as DRAM decoding does in a chipset. The table is published whole
+ * and read without a lock.
  *
  * A change may be made from inside a device callback (a BAR that moves); the callback being left may still run on other vCPUs
  * until address_space_quiesce().
