@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A virtio device behind a transport: features, status, configuration space, queues. The transport (virtio-pci) owns registers and
+ * interrupts; the device owns what its queues mean. virtio 1.3, chapters 2, 3 and 4.1.
+ *
+ * Threads: the transport calls on vCPU threads with device->lock held, except kick.
+ */
+#ifndef HW_VIRTIO_VIRTIO_H
+#define HW_VIRTIO_VIRTIO_H
+
+#include "core/base/base.h"
+#include "core/virtio/virtqueue.h"
+
+#define VIRTIO_MAX_QUEUES 8
+#define VIRTIO_NO_VECTOR 0xffff
+
+#define VIRTIO_STATUS_ACKNOWLEDGE 1
+#define VIRTIO_STATUS_DRIVER 2
+#define VIRTIO_STATUS_DRIVER_OK 4
+#define VIRTIO_STATUS_FEATURES_OK 8
+#define VIRTIO_STATUS_NEEDS_RESET 64
+#define VIRTIO_STATUS_FAILED 128
+
+struct virtio_device;
+struct machine;
+
+struct virtio_device_impl {
+	uint16_t id; /* VIRTIO_ID_* */
+	unsigned queues; /* 1..VIRTIO_MAX_QUEUES */
+	uint16_t queue_size; /* the most a queue may have, power of two */
+
+	/* Device-specific feature bits offered; the transport adds the ring's. */
+	uint64_t (*features)(struct virtio_device *device);
+	/* Inside the device's configuration structure or beyond it (reads zero, writes nothing). */
+	void (*config_read)(struct virtio_device *device, unsigned offset, void *buf, unsigned len);
+	void (*config_write)(
+			struct virtio_device *device, unsigned offset, const void *buf, unsigned len); /* may be NULL */
+	/* DRIVER_OK: queues are configured; virtqueues exist unless external. False: needs reset. */
+	bool (*start)(struct virtio_device *device);
+	/* Reset or unrealize: no more DMA and no more notifications when this returns. */
+	void (*stop)(struct virtio_device *device);
+	/*
+	 * The driver kicked a queue. Called on the device's own loop thread (virtio_device.context), not a vCPU. NULL for
+	 * devices whose queues are served outside (vhost-user): they take kick_fd and call_fd instead.
+	 */
+	void (*kick)(struct virtio_device *device, unsigned queue);
+};
+
+struct virtio_queue {
+	uint16_t size; /* what the driver chose */
+	uint16_t vector; /* MSI-X, VIRTIO_NO_VECTOR: none */
+	bool enabled;
+	uint64_t desc, avail, used;
+	int kick_fd; /* signalled by the driver's notify write (address_space_add_eventfd) */
+	int call_fd; /* external queues: signalled by the back end, leads to the MSI-X vector */
+	struct virtqueue *vq; /* in-process queues, between start and stop */
+};
+
+struct virtio_device {
+	const struct virtio_device_impl *impl;
+	GMutex lock;
+	struct machine *machine;
+	GMainContext *context; /* where kicks are handled; NULL: the main thread's */
+	uint64_t offered, negotiated; /* feature bits */
+	uint8_t status;
+	struct virtio_queue queues[VIRTIO_MAX_QUEUES];
+
+	/* The transport's: raise a queue's or the configuration interrupt. Any thread. */
+	void (*notify_queue)(struct virtio_device *device, unsigned queue);
+	void (*notify_config)(struct virtio_device *device);
+};
+
+/* Interrupts the driver if it wants to know of what was pushed on this queue. On the thread that owns the queue. */
+void virtio_notify(struct virtio_device *device, unsigned queue);
+
+/* Gives the device up until the driver resets it, after a broken queue; logs why. */
+void virtio_device_broken(struct virtio_device *device, const char *reason);
+
+#endif
