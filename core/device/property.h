@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Typed properties of devices, displays and the like, as tables: what `-device NAME,key=value` may say. Parsing,
- * `-device NAME,help` and range checks are derived from the table.
+ * Typed properties of devices, displays and the like, as tables: what `-device NAME,key=value` may
+ * say. Parsing, `-device NAME,help` and range checks are derived from the table.
  */
 #ifndef CORE_DEVICE_PROPERTY_H
 #define CORE_DEVICE_PROPERTY_H
@@ -32,7 +32,10 @@ struct property {
 /* Sets every property of object to its default. */
 void properties_set_defaults(void *object, const struct property *table);
 
-/* Sets one property; the error names the value and what would be accepted, or the nearest valid name. */
+/*
+ * Sets one property; the error names the value and what would be accepted, or the nearest valid
+ * name.
+ */
 bool property_set(void *object, const struct property *table, const char *name, const char *value,
 		GError **error);
 
@@ -42,7 +45,10 @@ void properties_clear(void *object, const struct property *table);
 /* Parses "4", "512M", "2G": bytes. default_unit multiplies a number without suffix. */
 bool parse_size(const char *text, uint64_t default_unit, uint64_t *ret_bytes, GError **error);
 
-/* The candidate nearest to name by edit distance, NULL if none is near. candidates is NULL-terminated. */
+/*
+ * The candidate nearest to name by edit distance, NULL if none is near. candidates is NULL-
+ * terminated.
+ */
 const char *nearest_name(const char *name, const char *const *candidates);
 
 #endif

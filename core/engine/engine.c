@@ -46,7 +46,8 @@ const char *engine_default(char **ret_reason)
 		if (!impl->probe || impl->probe(&error)) {
 			chosen = impl->name;
 		} else {
-			g_string_append_printf(reason, "%s not used: %s", impl->name, error->message);
+			g_string_append_printf(
+					reason, "%s not used: %s", impl->name, error->message);
 		}
 	}
 	assert(chosen); /* the last engine has no probe */
@@ -105,7 +106,8 @@ static void vcpu_main(void *opaque)
 		while (wait_to_run(vcpu)) {
 			enum vcpu_exit reason = impl->vcpu_run(vcpu);
 			if (reason != VCPU_EXIT_KICKED) {
-				engine->config.events->vcpu_stopped(engine->config.events, vcpu, reason);
+				engine->config.events->vcpu_stopped(
+						engine->config.events, vcpu, reason);
 				park(vcpu);
 			}
 		}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who executes guest code: kvm, soft (our own CPU), later xen. The machine above is the same with each of them, and
- * a machine whose engine has no vCPU threads of ours must work.
+ * Who executes guest code: kvm, soft (our own CPU), later xen. The machine above is the same with
+ * each of them, and a machine whose engine has no vCPU threads of ours must work.
  *
- * An engine dispatches memory and port accesses of its vCPUs to the machine's address spaces by itself; what comes back from a vCPU is
- * only what the machine must decide.
+ * An engine dispatches memory and port accesses of its vCPUs to the machine's address spaces by
+ * itself; what comes back from a vCPU is only what the machine must decide.
  */
 #ifndef CORE_ENGINE_ENGINE_H
 #define CORE_ENGINE_ENGINE_H
@@ -31,8 +31,12 @@ enum vcpu_exit {
 
 /* What the engine tells the machine. Called on vCPU threads. */
 struct engine_events {
-	/* A vCPU stopped for good or for the debugger (SHUTDOWN, DEBUG, ERROR). The thread waits in the engine afterwards. */
-	void (*vcpu_stopped)(struct engine_events *events, struct vcpu *vcpu, enum vcpu_exit reason);
+	/*
+	 * A vCPU stopped for good or for the debugger (SHUTDOWN, DEBUG, ERROR). The thread waits in
+	 * the engine afterwards.
+	 */
+	void (*vcpu_stopped)(
+			struct engine_events *events, struct vcpu *vcpu, enum vcpu_exit reason);
 };
 
 struct engine_config {
@@ -101,8 +105,9 @@ struct engine *engine_create(const char *name, const struct engine_config *confi
 void engine_destroy(struct engine *engine); /* stops everything; may be NULL */
 
 /*
- * "kvm" where it really works, else "soft"; *ret_reason (owned by the caller) is one line saying which and why. A /dev/kvm that
- * only emulates instruction by instruction, or cannot run a stock kernel, does not count as working.
+ * "kvm" where it really works, else "soft"; *ret_reason (owned by the caller) is one line saying
+ * which and why. A /dev/kvm that only emulates instruction by instruction, or cannot run a stock
+ * kernel, does not count as working.
  */
 const char *engine_default(char **ret_reason);
 

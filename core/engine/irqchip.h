@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where interrupts go. The board's I/O APIC and 8259 (hw/pc) are ours with every engine; what differs is who owns the
- * local APICs: the software CPU, KVM (split irqchip), Xen. Calls from any thread; they take no device lock.
+ * Where interrupts go. The board's I/O APIC and 8259 (hw/pc) are ours with every engine; what
+ * differs is who owns the local APICs: the software CPU, KVM (split irqchip), Xen. Calls from any
+ * thread; they take no device lock.
  */
 #ifndef CORE_ENGINE_IRQCHIP_H
 #define CORE_ENGINE_IRQCHIP_H
@@ -21,15 +22,21 @@ struct irqchip_board {
 
 struct irqchip_impl {
 	const char *name;
-	/* Sends one message-signalled interrupt: the I/O APIC's and MSI capabilities' way in. Required. */
+	/*
+	 * Sends one message-signalled interrupt: the I/O APIC's and MSI capabilities' way in.
+	 * Required.
+	 */
 	void (*send_msi)(struct irqchip *irqchip, uint64_t address, uint32_t data);
 	/* The 8259's INTR line to LINT0 of the boot CPU. Required. */
 	void (*set_extint)(struct irqchip *irqchip, bool level);
-	/* The vectors the I/O APIC uses with level trigger changed (one bit a vector); KVM must be told for EOIs. May be NULL. */
+	/*
+	 * The vectors the I/O APIC uses with level trigger changed (one bit a vector); KVM must be
+	 * told for EOIs. May be NULL.
+	 */
 	void (*set_eoi_vectors)(struct irqchip *irqchip, const uint64_t vectors[4]);
 	/*
-	 * An eventfd that sends this MSI whenever it is signalled, by the shortest way the engine has (KVM: irqfd). The fd stays
-	 * the caller's. NULL with an error if it cannot. Required.
+	 * An eventfd that sends this MSI whenever it is signalled, by the shortest way the engine
+	 * has (KVM: irqfd). The fd stays the caller's. NULL with an error if it cannot. Required.
 	 */
 	struct irq_route *(*route_create)(struct irqchip *irqchip, int fd, GError **error);
 	/* Where the route leads from now on; masked: signals are kept pending in the fd. */
@@ -49,8 +56,9 @@ static inline void irqchip_send_msi(struct irqchip *irqchip, uint64_t address, u
 }
 
 /*
- * Routes for engines without irqfd: a thread that waits on the eventfds and calls send_msi. before_send (may be NULL) runs
- * first: the place where writes of a vhost-user back end reach the code cache.
+ * Routes for engines without irqfd: a thread that waits on the eventfds and calls send_msi.
+ * before_send (may be NULL) runs first: the place where writes of a vhost-user back end reach the
+ * code cache.
  */
 struct irq_pump;
 struct irq_pump *irq_pump_create(struct irqchip *irqchip, void (*before_send)(void *opaque),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The machine that devices are realized into: what the board offers to them. Built by pc_create() (hw/pc/pc.h).
+ * The machine that devices are realized into: what the board offers to them. Built by pc_create()
+ * (hw/pc/pc.h).
  */
 #ifndef HW_PC_MACHINE_H
 #define HW_PC_MACHINE_H
@@ -12,7 +13,10 @@
 
 struct pci_bus;
 
-/* The legacy and I/O APIC inputs of the PC: 0-15 ISA (8259 and I/O APIC), 16-23 PCI (I/O APIC only). */
+/*
+ * The legacy and I/O APIC inputs of the PC: 0-15 ISA (8259 and I/O APIC), 16-23 PCI (I/O APIC
+ * only).
+ */
 #define MACHINE_GSI_COUNT 24
 
 enum machine_event {
@@ -31,7 +35,10 @@ struct machine {
 
 	/* Level of an input. Any thread, no device lock needed. */
 	void (*set_gsi)(struct machine *machine, unsigned gsi, bool level);
-	/* Something the main loop must act on; status is the exit status of a debug exit. Any thread. */
+	/*
+	 * Something the main loop must act on; status is the exit status of a debug exit. Any
+	 * thread.
+	 */
 	void (*event)(struct machine *machine, enum machine_event event, int status);
 };
 

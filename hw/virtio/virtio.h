@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A virtio device behind a transport: features, status, configuration space, queues. The transport (virtio-pci) owns registers and
- * interrupts; the device owns what its queues mean. virtio 1.3, chapters 2, 3 and 4.1.
+ * A virtio device behind a transport: features, status, configuration space, queues. The transport
+ * (virtio-pci) owns registers and interrupts; the device owns what its queues mean. virtio 1.3,
+ * chapters 2, 3 and 4.1.
  *
  * Threads: the transport calls on vCPU threads with device->lock held, except kick.
  */
@@ -33,15 +34,18 @@ struct virtio_device_impl {
 	uint64_t (*features)(struct virtio_device *device);
 	/* Inside the device's configuration structure or beyond it (reads zero, writes nothing). */
 	void (*config_read)(struct virtio_device *device, unsigned offset, void *buf, unsigned len);
-	void (*config_write)(
-			struct virtio_device *device, unsigned offset, const void *buf, unsigned len); /* may be NULL */
-	/* DRIVER_OK: queues are configured; virtqueues exist unless external. False: needs reset. */
+	void (*config_write)(struct virtio_device *device, unsigned offset, const void *buf,
+			unsigned len); /* may be NULL */
+	/*
+	 * DRIVER_OK: queues are configured; virtqueues exist unless external. False: needs reset.
+	 */
 	bool (*start)(struct virtio_device *device);
 	/* Reset or unrealize: no more DMA and no more notifications when this returns. */
 	void (*stop)(struct virtio_device *device);
 	/*
-	 * The driver kicked a queue. Called on the device's own loop thread (virtio_device.context), not a vCPU. NULL for
-	 * devices whose queues are served outside (vhost-user): they take kick_fd and call_fd instead.
+	 * The driver kicked a queue. Called on the device's own loop thread
+	 * (virtio_device.context), not a vCPU. NULL for devices whose queues are served outside
+	 * (vhost-user): they take kick_fd and call_fd instead.
 	 */
 	void (*kick)(struct virtio_device *device, unsigned queue);
 };
@@ -70,7 +74,10 @@ struct virtio_device {
 	void (*notify_config)(struct virtio_device *device);
 };
 
-/* Interrupts the driver if it wants to know of what was pushed on this queue. On the thread that owns the queue. */
+/*
+ * Interrupts the driver if it wants to know of what was pushed on this queue. On the thread that
+ * owns the queue.
+ */
 void virtio_notify(struct virtio_device *device, unsigned queue);
 
 /* Gives the device up until the driver resets it, after a broken queue; logs why. */
