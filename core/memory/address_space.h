@@ -77,8 +77,9 @@ void address_space_remove_listener(
 		struct address_space *space, struct address_space_listener *listener);
 
 /*
- * Makes a write to offset of an added region signal fd instead of calling write. size 0: of any
- * size. fd is borrowed until removal; removing the region removes its eventfds.
+ * Makes a write to offset of a region signal fd instead of calling write. size 0: of any size. The
+ * eventfd belongs to the region: it may be set before the region is added, and follows it when it
+ * moves. fd is borrowed until removal.
  */
 void address_space_add_eventfd(struct io_region *region, uint64_t offset, unsigned size, int fd);
 void address_space_remove_eventfd(struct io_region *region, uint64_t offset, unsigned size, int fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Configuration space of a PCI function (PCI Local Bus 3.0, chapter 6): header type 0, BARs that follow
- * the command register, the capability list, INTx. Left out: expansion ROMs, header type 1.
+ * Configuration space of a PCI function (PCI Local Bus 3.0, chapter 6): header type 0, BARs that
+ * follow the command register, the capability list, INTx. Left out: expansion ROMs, header type 1.
  */
 #include "hw/pci/pci.h"
 
@@ -189,9 +189,11 @@ void pci_set_intx(struct pci_device *device, bool level)
 
 uint32_t pci_device_config_read(struct pci_device *device, unsigned offset, unsigned len)
 {
+	if (device->config_reading) {
+		device->config_reading(device, offset, len);
+	}
 	g_mutex_lock(&device->lock);
-	uint32_t value = device->config_read ? device->config_read(device, offset, len)
-					     : (uint32_t)le_load(device->config + offset, len);
+	uint32_t value = (uint32_t)le_load(device->config + offset, len);
 	g_mutex_unlock(&device->lock);
 	return value;
 }
@@ -216,10 +218,10 @@ void pci_device_config_write(
 		update_bars_locked(device);
 	}
 	msix_config_written_locked(device, offset, len);
+	g_mutex_unlock(&device->lock);
 	if (device->config_written) {
 		device->config_written(device, offset, len);
 	}
-	g_mutex_unlock(&device->lock);
 }
 
 /* Gives one BAR the next naturally aligned address of a window; false if it does not fit. */

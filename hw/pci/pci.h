@@ -65,12 +65,14 @@ struct pci_device {
 	bool intx_level;
 
 	/*
-	 * Called after the generic code stored a write, lock held; offset and len as the guest
-	 * wrote them (1, 2, 4 bytes). May be NULL.
+	 * Called after the generic code stored a write, without the lock; offset and len as the
+	 * guest wrote them (1, 2, 4 bytes). May be NULL.
 	 */
 	void (*config_written)(struct pci_device *device, unsigned offset, unsigned len);
-	/* May be NULL: the generic contents of config. Lock held. */
-	uint32_t (*config_read)(struct pci_device *device, unsigned offset, unsigned len);
+	/*
+	 * Called before the generic code reads, without the lock, to refresh config. May be NULL.
+	 */
+	void (*config_reading)(struct pci_device *device, unsigned offset, unsigned len);
 };
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MSI-X (PCI Local Bus 3.0, 6.8.2): a table of messages and an array of pending bits in a BAR. A vector may be
- * fed by an eventfd, which then takes the engine's shortest way (irqfd).
+ * MSI-X (PCI Local Bus 3.0, 6.8.2): a table of messages and an array of pending bits in a BAR. A
+ * vector may be fed by an eventfd, which then takes the engine's shortest way (irqfd).
  */
 #include "hw/pci/pci_msix.h"
 

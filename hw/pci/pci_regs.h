@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Offsets and bits of configuration space (PCI Local Bus 3.0, chapter 6; PCI Express Base 4.0, 7.5). */
+/*
+ * Offsets and bits of configuration space (PCI Local Bus 3.0, chapter 6; PCI Express Base 4.0,
+ * 7.5).
+ */
 #ifndef HW_PCI_PCI_REGS_H
 #define HW_PCI_PCI_REGS_H
 
