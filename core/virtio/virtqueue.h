@@ -58,6 +58,12 @@ void virtqueue_destroy(struct virtqueue *vq);
 struct virtqueue_element *virtqueue_pop(struct virtqueue *vq);
 
 /*
+ * The request with this head, although it is not the next: one that a predecessor of the device
+ * took and did not answer. NULL if its chain is wrong.
+ */
+struct virtqueue_element *virtqueue_take(struct virtqueue *vq, uint16_t head);
+
+/*
  * Completes the request: written bytes of its writable buffers, from the start. Frees the element.
  */
 void virtqueue_push(struct virtqueue *vq, struct virtqueue_element *element, size_t written);
