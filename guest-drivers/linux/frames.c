@@ -25,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define GLES "libGLESv2.so.2"
+#define DRM "libdrm.so.2"
 #define GL_RENDERER 0x1f01
 #define GL_VERSION 0x1f02
 #define PAGE_FLIP_EVENT 0x01 /* DRM_MODE_PAGE_FLIP_EVENT */
@@ -77,11 +79,18 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 	}
 }
 
-/* The next library's function of that name; the program linked it, so it exists. */
-static void *next_symbol(const char *name)
+/*
+ * The function behind our wrapper. When the program linked its library, it is the next one in
+ * order; when a plugin of the program brought it, only the library itself still finds it.
+ */
+static void *wrapped(const char *library, const char *name)
 {
 	void *symbol = dlsym(RTLD_NEXT, name);
+	void *handle = symbol ? NULL : dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
 
+	if (handle) {
+		symbol = dlsym(handle, name);
+	}
 	if (!symbol) {
 		fprintf(stderr, "frames: no %s behind the wrapper\n", name);
 		abort();
@@ -103,7 +112,7 @@ static void say_renderer(get_string_fn get_string)
 
 const unsigned char *glGetString(unsigned int name)
 {
-	get_string_fn real = (get_string_fn)next_symbol("glGetString");
+	get_string_fn real = (get_string_fn)wrapped(GLES, "glGetString");
 
 	say_renderer(real);
 	return real(name);
@@ -112,7 +121,7 @@ const unsigned char *glGetString(unsigned int name)
 /* For programs that load GL themselves: by the first flip its library is there, and current. */
 static void find_renderer(void)
 {
-	void *gles = dlopen("libGLESv2.so.2", RTLD_LAZY | RTLD_NOLOAD);
+	void *gles = dlopen(GLES, RTLD_LAZY | RTLD_NOLOAD);
 	get_string_fn get_string = gles ? (get_string_fn)dlsym(gles, "glGetString") : NULL;
 
 	if (get_string) {
@@ -158,7 +167,7 @@ static void flips_completed(unsigned int count)
 
 int drmModePageFlip(int fd, uint32_t crtc, uint32_t fb, uint32_t flags, void *data)
 {
-	int (*real)(int, uint32_t, uint32_t, uint32_t, void *) = next_symbol("drmModePageFlip");
+	int (*real)(int, uint32_t, uint32_t, uint32_t, void *) = wrapped(DRM, "drmModePageFlip");
 	int ret = real(fd, crtc, fb, flags, data);
 
 	if (ret == 0 && (flags & PAGE_FLIP_EVENT)) {
@@ -169,7 +178,7 @@ int drmModePageFlip(int fd, uint32_t crtc, uint32_t fb, uint32_t flags, void *da
 
 int drmModeAtomicCommit(int fd, void *request, uint32_t flags, void *data)
 {
-	int (*real)(int, void *, uint32_t, void *) = next_symbol("drmModeAtomicCommit");
+	int (*real)(int, void *, uint32_t, void *) = wrapped(DRM, "drmModeAtomicCommit");
 	int ret = real(fd, request, flags, data);
 
 	if (ret == 0 && (flags & PAGE_FLIP_EVENT)) {
@@ -181,7 +190,7 @@ int drmModeAtomicCommit(int fd, void *request, uint32_t flags, void *data)
 /* Counts before the call: the program may ask for its next flip from inside the handler. */
 int drmHandleEvent(int fd, void *context)
 {
-	int (*real)(int, void *) = next_symbol("drmHandleEvent");
+	int (*real)(int, void *) = wrapped(DRM, "drmHandleEvent");
 	unsigned int count = state.pending;
 	int ret;
 
