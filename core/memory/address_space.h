@@ -37,14 +37,16 @@ struct io_region {
 /* What engines and vhost users keep in step with. All members may be NULL. Called with the change lock held. */
 struct address_space_listener {
 	void (*begin)(struct address_space_listener *listener);
-	void (*ram_add)(struct address_space_listener *listener, const struct guest_region_info *info);
-	void (*ram_del)(struct address_space_listener *listener, const struct guest_region_info *info);
+	void (*ram_add)(struct address_space_listener *listener,
+			const struct guest_region_info *info);
+	void (*ram_del)(struct address_space_listener *listener,
+			const struct guest_region_info *info);
 	void (*commit)(struct address_space_listener *listener);
 	/* A write of size bytes (0: any size) at address now signals fd instead of leaving the guest. */
-	void (*eventfd_add)(struct address_space_listener *listener, uint64_t address, unsigned size,
-			int fd);
-	void (*eventfd_del)(struct address_space_listener *listener, uint64_t address, unsigned size,
-			int fd);
+	void (*eventfd_add)(struct address_space_listener *listener, uint64_t address,
+			unsigned size, int fd);
+	void (*eventfd_del)(struct address_space_listener *listener, uint64_t address,
+			unsigned size, int fd);
 	struct address_space_listener *next; /* owned by the address space */
 };
 
