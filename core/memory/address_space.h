@@ -31,6 +31,7 @@ struct io_region {
 
 	/* Owned by the address space. */
 	struct address_space *space; /* NULL while not added */
+	GPtrArray *eventfds; /* NULL: none */
 	uint64_t base;
 };
 
@@ -79,7 +80,7 @@ void address_space_remove_listener(
 /*
  * Makes a write to offset of a region signal fd instead of calling write. size 0: of any size. The
  * eventfd belongs to the region: it may be set before the region is added, and follows it when it
- * moves. fd is borrowed until removal.
+ * moves, until it is removed with the same arguments. fd is borrowed until then.
  */
 void address_space_add_eventfd(struct io_region *region, uint64_t offset, unsigned size, int fd);
 void address_space_remove_eventfd(struct io_region *region, uint64_t offset, unsigned size, int fd);

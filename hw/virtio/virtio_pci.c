@@ -530,6 +530,11 @@ void virtio_pci_unrealize(struct virtio_pci *transport)
 {
 	if (transport->device) {
 		virtio_pci_reset(transport);
+		for (unsigned i = 0; i < transport->device->impl->queues; i++) {
+			address_space_remove_eventfd(&transport->registers,
+					NOTIFY_OFFSET + i * NOTIFY_MULTIPLIER, 0,
+					transport->device->queues[i].kick_fd);
+		}
 	}
 	pci_device_unrealize(&transport->pci);
 	transport->device = NULL;
