@@ -157,37 +157,50 @@ static gboolean handle_kick(int fd, GIOCondition condition, gpointer opaque)
 	return G_SOURCE_CONTINUE;
 }
 
-/*
- * Answers what a predecessor took and did not live to answer: the protocol's error, fence echoed.
- */
-static void answer_lost_locked(struct vhost_user_queue *queue)
+/* The protocol's error to a request that a predecessor did not live to answer; fence echoed. */
+static void answer_lost_locked(struct vhost_user_queue *queue, uint16_t head)
+{
+	struct virtqueue_element *element = virtqueue_take(queue->vq, head);
+	struct virtio_gpu_ctrl_hdr request = {0}, reply = {0};
+
+	if (!element) {
+		return;
+	}
+	/* One that is too short for a header is answered without a fence. */
+	(void)iov_to_buf(element->readable, element->readable_count, 0, &request, sizeof(request));
+	reply.type = VIRTIO_GPU_RESP_ERR_UNSPEC;
+	reply.flags = request.flags & (VIRTIO_GPU_FLAG_FENCE | VIRTIO_GPU_FLAG_INFO_RING_IDX);
+	reply.fence_id = request.fence_id;
+	reply.ctx_id = request.ctx_id;
+	reply.ring_idx = request.ring_idx;
+	size_t written = iov_from_buf(
+			element->writable, element->writable_count, 0, &reply, sizeof(reply));
+	push_locked(queue, element, written);
+}
+
+static bool create_ring_locked(
+		struct vhost_user_queue *queue, struct guest_memory *memory, GError **error)
 {
 	uint16_t heads[VIRTQUEUE_MAX_SIZE];
-	unsigned count = inflight_recover(queue->inflight, queue->config.next_used, heads);
+	unsigned lost = 0;
 
-	for (unsigned i = 0; i < count; i++) {
-		struct virtqueue_element *element = virtqueue_take(queue->vq, heads[i]);
-		struct virtio_gpu_ctrl_hdr request = {0}, reply = {0};
-
-		if (!element) {
-			continue;
-		}
-		(void)iov_to_buf(element->readable, element->readable_count, 0, &request,
-				sizeof(request)); /* a short one is answered without a fence */
-		reply.type = VIRTIO_GPU_RESP_ERR_UNSPEC;
-		reply.flags = request.flags &
-			      (VIRTIO_GPU_FLAG_FENCE | VIRTIO_GPU_FLAG_INFO_RING_IDX);
-		reply.fence_id = request.fence_id;
-		reply.ctx_id = request.ctx_id;
-		reply.ring_idx = request.ring_idx;
-		size_t written = iov_from_buf(element->writable, element->writable_count, 0, &reply,
-				sizeof(reply));
-		push_locked(queue, element, written);
+	if (queue->inflight) {
+		/* What was taken and not answered is behind us: the ring goes on after it. */
+		lost = inflight_recover(queue->inflight, queue->config.next_used, heads);
+		queue->config.next_avail = (uint16_t)(queue->config.next_used + lost);
 	}
-	if (count > 0) {
+	queue->vq = virtqueue_create(memory, &queue->config, error);
+	if (!queue->vq) {
+		return false;
+	}
+	for (unsigned i = 0; i < lost; i++) {
+		answer_lost_locked(queue, heads[i]);
+	}
+	if (lost > 0) {
 		log_info("virtio-gpu: queue %u: %u requests answered with an error", queue->index,
-				count);
+				lost);
 	}
+	return true;
 }
 
 bool vhost_user_queue_start(struct vhost_user_queue *queue, struct guest_memory *memory,
@@ -197,11 +210,7 @@ bool vhost_user_queue_start(struct vhost_user_queue *queue, struct guest_memory 
 
 	assert(!queue->kick_source);
 	g_mutex_lock(&queue->lock);
-	queue->vq = virtqueue_create(memory, &queue->config, error);
-	bool ok = queue->vq != NULL;
-	if (ok && queue->inflight) {
-		answer_lost_locked(queue);
-	}
+	bool ok = create_ring_locked(queue, memory, error);
 	g_mutex_unlock(&queue->lock);
 	if (!ok) {
 		return false;

@@ -389,6 +389,7 @@ static void test_listener(void **state)
 	address_space_add(f->space, 0x10000, &toy.region);
 	recorder_expect(&f->recorder, "");
 	address_space_remove(&toy.region);
+	address_space_remove_eventfd(&toy.region, 0x10, 2, fd);
 }
 
 static void test_ports_have_no_ram(void **state)
@@ -433,6 +434,7 @@ static void test_writers_race_with_changes(void **state)
 		address_space_add(f->space, 0x10000, &toy.region);
 		address_space_add_eventfd(&toy.region, 0x10, 2, fd);
 		address_space_remove(&toy.region);
+		address_space_remove_eventfd(&toy.region, 0x10, 2, fd);
 	}
 	address_space_add(f->space, 0x10000, &toy.region);
 	g_atomic_int_set(&race.done, 1);
