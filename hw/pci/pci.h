@@ -79,11 +79,11 @@ struct pci_device {
  * The properties every PCI device has: addr. A class's table lists it through this macro, for its
  * object type.
  */
-#define PCI_DEVICE_PROPERTIES(type, member) \
+#define PCI_DEVICE_PROPERTIES(object, member) \
 	{ \
 		.name = "addr", .type = PROPERTY_PCI_ADDRESS, \
-		.offset = offsetof(type, member.devfn), .default_value = NULL, \
-		.help = "slot[.function] on the root bus, hexadecimal; default: the first free slot" \
+		.offset = offsetof(object, member.devfn), \
+		.help = "slot[.function] on the root bus, hexadecimal; default: first free slot" \
 	}
 
 /*

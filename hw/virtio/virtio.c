@@ -57,6 +57,15 @@ void virtio_device_finish(struct virtio_device *device)
 	device->impl = NULL;
 }
 
+uint64_t virtio_device_offered(struct virtio_device *device)
+{
+	if (!device->offered) {
+		device->offered = device->impl->features(device) | BIT(VIRTIO_F_VERSION_1) |
+				  BIT(VIRTIO_F_RING_INDIRECT_DESC) | BIT(VIRTIO_F_RING_EVENT_IDX);
+	}
+	return device->offered;
+}
+
 static gboolean handle_kick(int fd, GIOCondition condition, gpointer opaque)
 {
 	struct virtio_queue *queue = opaque;
@@ -180,7 +189,7 @@ void virtio_device_set_status(struct virtio_device *device, uint8_t status)
 	}
 	/* virtio 1.3 3.1.1: FEATURES_OK sticks only if the device can live with the subset. */
 	if ((status & VIRTIO_STATUS_FEATURES_OK) && !(before & VIRTIO_STATUS_FEATURES_OK) &&
-			((device->negotiated & ~device->offered) ||
+			((device->negotiated & ~virtio_device_offered(device)) ||
 					!(device->negotiated & BIT(VIRTIO_F_VERSION_1)))) {
 		status &= (uint8_t)~VIRTIO_STATUS_FEATURES_OK;
 	}

@@ -32,7 +32,7 @@ struct virtio_device_impl {
 	unsigned queues; /* 1..VIRTIO_MAX_QUEUES */
 	uint16_t queue_size; /* the most a queue may have, power of two */
 
-	/* Device-specific feature bits offered; the transport adds the ring's. */
+	/* Device-specific feature bits, asked when a driver first looks. The ring's are added. */
 	uint64_t (*features)(struct virtio_device *device);
 	/* Inside the configuration structure or beyond it (reads zero, writes nothing). */
 	void (*config_read)(struct virtio_device *device, unsigned offset, void *buf, unsigned len);
@@ -69,7 +69,8 @@ struct virtio_device {
 	struct machine *machine;
 	GMainContext *context; /* where kicks are handled; NULL: the main thread's */
 	GMutex lock;
-	uint64_t offered, negotiated; /* feature bits */
+	uint64_t offered; /* feature bits; 0 until virtio_device_offered() was asked */
+	uint64_t negotiated;
 	uint8_t status;
 	uint8_t config_generation;
 	bool started;
@@ -87,6 +88,9 @@ struct virtio_device {
 bool virtio_device_init(struct virtio_device *device, const struct virtio_device_impl *impl,
 		struct machine *machine, GError **error);
 void virtio_device_finish(struct virtio_device *device);
+
+/* The feature bits the device offers, those of its rings included. Lock held. */
+uint64_t virtio_device_offered(struct virtio_device *device);
 
 /* The transport's: status register writes. 0 resets; DRIVER_OK starts. Lock held. */
 void virtio_device_set_status(struct virtio_device *device, uint8_t status);

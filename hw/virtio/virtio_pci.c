@@ -198,13 +198,14 @@ static uint64_t feature_word(uint64_t features, uint32_t select)
 
 static uint64_t common_read(struct virtio_pci *transport, uint64_t offset)
 {
-	const struct virtio_device *device = transport->device;
+	struct virtio_device *device = transport->device;
 
 	switch (offset) {
 	case COMMON_DEVICE_FEATURE_SELECT:
 		return transport->device_feature_select;
 	case COMMON_DEVICE_FEATURE:
-		return feature_word(device->offered, transport->device_feature_select);
+		return feature_word(
+				virtio_device_offered(device), transport->device_feature_select);
 	case COMMON_DRIVER_FEATURE_SELECT:
 		return transport->driver_feature_select;
 	case COMMON_DRIVER_FEATURE:
