@@ -3,10 +3,8 @@
 
 #include "core/base/fd.h"
 #include "core/base/thread.h"
+#include "tests/harness/test.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <string.h>
 #include <urcu.h>
 
