@@ -28,6 +28,7 @@ struct cursor {
 	uint8_t segment; /* override, or NO_SEGMENT */
 	bool long64;
 	bool bad_vex; /* VEX with a prefix it does not go with */
+	bool vex_register; /* VEX.vvvv names one, if only by mistake */
 };
 
 enum prefix_kind {
@@ -153,6 +154,7 @@ static void take_vex_prefix(struct cursor *at, struct insn *insn, unsigned *ret_
 	/* Outside 64-bit mode there are eight registers and W means nothing. */
 	at->rex = at->long64 ? rex : 0;
 	insn->vex_reg = (uint8_t)((~last >> 3) & (at->long64 ? 15 : 7));
+	at->vex_register = ~last & 0x78;
 	at->prefixes &= (uint32_t)(INSN_PREFIX_SEGMENT | INSN_PREFIX_ADDRSIZE);
 	at->prefixes |= INSN_PREFIX_VEX | mandatory[last & 3] |
 			(at->rex & REX_W ? INSN_PREFIX_REX_W : 0);
@@ -161,10 +163,7 @@ static void take_vex_prefix(struct cursor *at, struct insn *insn, unsigned *ret_
 /* Only instructions on general registers exist: opcodes F0-FF of two maps, without the vector length bit. */
 static const struct decode_entry *take_vex(struct cursor *at, struct insn *insn)
 {
-	static const struct decode_entry undefined = {
-			.insn_class = INSN_CLASS_UNDEFINED,
-			.flags = DECODE_MODRM,
-	};
+	static const struct decode_entry undefined = {.insn_class = INSN_CLASS_UNDEFINED};
 	const struct decode_entry *table = NULL;
 	unsigned map;
 	bool wide;
@@ -398,8 +397,6 @@ static unsigned memory_size(unsigned memory, const struct insn *insn, bool long6
 		return insn->operand_size + 2;
 	case DECODE_MEMORY_PAIR:
 		return 2 * insn->operand_size;
-	case DECODE_MEMORY_UP_TO_4:
-		return MIN(insn->operand_size, 4);
 	case DECODE_MEMORY_TABLE:
 		return long64 ? 10 : 6;
 	case DECODE_MEMORY_ENVIRONMENT:
@@ -431,7 +428,7 @@ static inline bool is_forbidden(
 	if (unlikely(entry->flags & DECODE_DEBUG_REGISTER)) {
 		return insn->reg >= 8;
 	}
-	return unlikely(entry->flags & DECODE_NO_VEX_REGISTER) && insn->vex_reg != 0;
+	return unlikely(entry->flags & DECODE_NO_VEX_REGISTER) && at->vex_register;
 }
 
 static inline uint8_t insn_flags(const struct insn *insn, const struct decode_entry *entry)

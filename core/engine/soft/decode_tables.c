@@ -109,19 +109,19 @@ const struct decode_entry decode_legacy[256] = {
 		[0x1e] = SEGMENT_PUSH,
 		[0x1f] = SEGMENT_POP,
 		ALU(0x20, RW | LOCK),
-		[0x27] = INT(NO64, B), /* DAA */
+		[0x27] = INT(NO64), /* DAA */
 		ALU(0x28, RW | LOCK),
-		[0x2f] = INT(NO64, B), /* DAS */
+		[0x2f] = INT(NO64), /* DAS */
 		ALU(0x30, RW | LOCK),
-		[0x37] = INT(NO64, B), /* AAA */
+		[0x37] = INT(NO64), /* AAA */
 		ALU(0x38, R),
-		[0x3f] = INT(NO64, B), /* AAS */
+		[0x3f] = INT(NO64), /* AAS */
 		[0x40 ... 0x4f] = INT(SHORT), /* INC, DEC */
 		[0x50 ... 0x5f] = INT(SHORT, D64), /* PUSH, POP */
 		[0x60 ... 0x61] = INT(NO64), /* PUSHA, POPA */
 		[0x62] = INT(E | R | MEM | NO64, M_PAIR), /* BOUND */
 		[0x63] = BY_MODE(SYS(E | RW, M(2)), /* ARPL */
-				INT(E | R, M(DECODE_MEMORY_UP_TO_4))), /* MOVSXD */
+				INT(E | R, M(4))), /* MOVSXD */
 		[0x68] = INT(0, D64, IZ), /* PUSH */
 		[0x69] = INT(E | R, IZ), /* IMUL */
 		[0x6a] = INT(0, D64, IS), /* PUSH */
@@ -157,7 +157,7 @@ const struct decode_entry decode_legacy[256] = {
 		[0x9b] = X87(0), /* FWAIT */
 		[0x9c] = SYS(0, D64), /* PUSHF */
 		[0x9d] = SYS(END, D64), /* POPF */
-		[0x9e ... 0x9f] = INT(0, B), /* SAHF, LAHF */
+		[0x9e ... 0x9f] = INT(0), /* SAHF, LAHF */
 		[0xa0] = INT(R, B, MOFFS), /* MOV */
 		[0xa1] = INT(R, MOFFS),
 		[0xa2] = INT(W, B, MOFFS),
@@ -197,9 +197,9 @@ const struct decode_entry decode_legacy[256] = {
 		[0xd1] = INT(E | RW),
 		[0xd2] = GROUP_2(B),
 		[0xd3] = INT(E | RW),
-		[0xd4 ... 0xd5] = INT(NO64, B, IB), /* AAM, AAD */
-		[0xd6] = INT(NO64, B), /* SALC */
-		[0xd7] = INT(0, B), /* XLAT */
+		[0xd4 ... 0xd5] = INT(NO64, IB), /* AAM, AAD */
+		[0xd6] = INT(NO64), /* SALC */
+		[0xd7] = INT(0), /* XLAT */
 		[0xd8] = BY_MOD(X87(E | R, M(4)), X87(E)),
 		[0xd9] = BY_MOD(BY_REG(X87(E | R, M(4)), UDE, X87(E | W, M(4)), X87(E | W, M(4)),
 						X87(E | R, M(DECODE_MEMORY_ENVIRONMENT)),
@@ -288,7 +288,7 @@ const struct decode_entry decode_legacy[256] = {
 #define GROUP_7 \
 	BY_MOD(BY_REG(SYS(E | W, F64, M_TABLE), SYS(E | W, F64, M_TABLE), \
 			       SYS(E | R, F64, M_TABLE), SYS(E | R, F64, M_TABLE), \
-			       SYS(E | W, M(2)), UDE, SYS(E | R | END, M(2)), SYS(E | END)), \
+			       SYS(E | W, M(2)), UDE, SYS(E | R | END, M(2)), SYS(E | END, B)), \
 			BY_REG(UDE, \
 					BY_RM(UDE, UDE, ONLY_NP(SYS(E)), ONLY_NP(SYS(E)), UDE, \
 							UDE, UDE, UDE), \
@@ -312,8 +312,8 @@ const struct decode_entry decode_legacy[256] = {
 #define FSGSBASE BY_PREFIX(UDE, UDE, SYS(E | ONLY64, Y), UDE)
 #define GROUP_15 \
 	BY_MOD(BY_REG(ONLY_NP(SSE(W)), ONLY_NP(SSE(R)), ONLY_NP(SSE(R, M(4))), \
-			       ONLY_NP(SSE(W, M(4))), UDE, UDE, ONLY_66(SYS(E, B)), \
-			       NP_66(SYS(E, B), SYS(E, B))), \
+			       ONLY_NP(SSE(W, M(4))), UDE, UDE, ONLY_66(SYS(E, Y)), \
+			       NP_66(SYS(E, Y), SYS(E, Y))), \
 			BY_REG(FSGSBASE, FSGSBASE, FSGSBASE, FSGSBASE, UDE, ONLY_NP(SYS(E)), \
 					ONLY_NP(SYS(E)), ONLY_NP(SYS(E))))
 
@@ -325,7 +325,7 @@ const struct decode_entry decode_0f[256] = {
 		[0x00] = GROUP_6,
 		[0x01] = GROUP_7,
 		[0x02 ... 0x03] = SYS(E | R, M(2)), /* LAR, LSL */
-		[0x05] = SYS(END | ONLY64), /* SYSCALL */
+		[0x05] = SYS(END | ONLY64, F64), /* SYSCALL */
 		[0x06] = SYS(END), /* CLTS */
 		[0x07] = SYS(END | ONLY64), /* SYSRET */
 		[0x08 ... 0x09] = SYS(0), /* INVD, WBINVD */

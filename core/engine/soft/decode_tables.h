@@ -59,7 +59,6 @@ enum decode_immediate {
 enum decode_memory {
 	DECODE_MEMORY_FAR = 0xf0, /* operand size + 2 */
 	DECODE_MEMORY_PAIR, /* twice the operand size */
-	DECODE_MEMORY_UP_TO_4, /* operand size, at most 4 */
 	DECODE_MEMORY_TABLE, /* descriptor table register: 10 in 64-bit mode, otherwise 6 */
 	DECODE_MEMORY_ENVIRONMENT, /* x87 environment: 14 or 28 */
 	DECODE_MEMORY_X87_STATE, /* 94 or 108 */
