@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The decoder: prefixes, opcode, ModRM, immediate, in the order they lie in memory, driven by decode_tables.h. Bytes are
- * read without looking whether they are there: an instruction that may reach past the caller's bytes is copied in
- * front of zeros first, and its length tells afterwards.
+ * The decoder: prefixes, opcode, ModRM, immediate, in the order they lie in memory, driven by
+ * decode_tables.h. Bytes are read without looking whether they are there: an instruction that may
+ * reach past the caller's bytes is copied in front of zeros first, and its length tells afterwards.
  */
 #include "core/engine/soft/decode.h"
 
@@ -11,7 +11,10 @@
 
 #include <string.h>
 
-/* What an instruction can reach after 15 prefixes: 3 opcode bytes, ModRM, SIB, 4 or 8 of displacement and immediate. */
+/*
+ * What an instruction can reach after 15 prefixes: 3 opcode bytes, ModRM, SIB, 4 or 8 of
+ * displacement and immediate.
+ */
 #define REACH (INSN_MAX_BYTES + 3 + 2 + 4 + 8)
 
 #define REX_W 8
@@ -89,31 +92,32 @@ static inline bool is_rex(const struct cursor *at)
 	return at->long64 && (*at->next & 0xf0) == 0x40;
 }
 
-/* Leaves the cursor at the opcode. False if there are so many prefixes that no instruction can follow. */
+/*
+ * Leaves the cursor at the opcode. False if there are so many prefixes that no instruction can
+ * follow. A REX that something other than the opcode follows counts for nothing.
+ */
 static inline bool take_prefixes(struct cursor *at, const uint8_t *start)
 {
-	for (;;) {
+	unsigned rex;
+
+	do {
 		while (prefix_table[*at->next].kind != PREFIX_NOT) {
 			take_prefix(at);
 			if (at->next - start >= INSN_MAX_BYTES) {
 				return false;
 			}
 		}
-		if (!is_rex(at)) {
-			return true;
-		}
-		at->next++;
-		if (likely(prefix_table[*at->next].kind == PREFIX_NOT && !is_rex(at))) {
-			unsigned rex = at->next[-1];
-			at->rex = rex & 0xf;
-			at->prefixes |= INSN_PREFIX_REX | (rex & REX_W ? INSN_PREFIX_REX_W : 0);
-			return true;
-		}
-		/* A REX that something other than the opcode follows counts for nothing. */
+		rex = is_rex(at) ? *at->next : 0;
+		at->next += rex != 0;
 		if (at->next - start >= INSN_MAX_BYTES) {
 			return false;
 		}
-	}
+	} while (unlikely(prefix_table[*at->next].kind != PREFIX_NOT || is_rex(at)));
+
+	at->rex = rex & 0xf;
+	at->prefixes |= rex ? (uint32_t)INSN_PREFIX_REX : 0;
+	at->prefixes |= (rex & REX_W) * (INSN_PREFIX_REX_W / REX_W);
+	return true;
 }
 
 static inline unsigned mandatory_prefix(uint32_t prefixes)
@@ -160,7 +164,10 @@ static void take_vex_prefix(struct cursor *at, struct insn *insn, unsigned *ret_
 			(at->rex & REX_W ? INSN_PREFIX_REX_W : 0);
 }
 
-/* Only instructions on general registers exist: opcodes F0-FF of two maps, without the vector length bit. */
+/*
+ * Only instructions on general registers exist: opcodes F0-FF of two maps, without the vector
+ * length bit.
+ */
 static const struct decode_entry *take_vex(struct cursor *at, struct insn *insn)
 {
 	static const struct decode_entry undefined = {.insn_class = INSN_CLASS_UNDEFINED};
@@ -334,7 +341,10 @@ static unsigned address_size(enum insn_mode mode, uint32_t prefixes)
 	return sizes[mode][!!(prefixes & INSN_PREFIX_ADDRSIZE)];
 }
 
-/* The immediates that are more than a number, and the moffs operand. raw holds the next eight bytes. */
+/*
+ * The immediates that are more than a number, and the moffs operand. raw holds the next eight
+ * bytes.
+ */
 static void take_odd_immediate(
 		struct cursor *at, struct insn *insn, enum decode_immediate kind, uint64_t raw)
 {
@@ -382,6 +392,7 @@ static inline void take_immediate(struct cursor *at, struct insn *insn, enum dec
 		return;
 	}
 	length = lengths[kind][insn->operand_size];
+	assert(length > 0);
 	unused = 64 - 8 * length;
 	raw <<= unused;
 	insn->imm = kind == DECODE_IMM_S8 || kind == DECODE_IMM_Z
@@ -390,9 +401,10 @@ static inline void take_immediate(struct cursor *at, struct insn *insn, enum dec
 	at->next += length;
 }
 
-static unsigned memory_size(unsigned memory, const struct insn *insn, bool long64)
+/* The length of memory where it follows from a rule (enum decode_memory). */
+static unsigned memory_size(unsigned rule, const struct insn *insn, bool long64)
 {
-	switch (memory) {
+	switch ((enum decode_memory)rule) {
 	case DECODE_MEMORY_FAR:
 		return insn->operand_size + 2;
 	case DECODE_MEMORY_PAIR:
@@ -404,55 +416,53 @@ static unsigned memory_size(unsigned memory, const struct insn *insn, bool long6
 	case DECODE_MEMORY_X87_STATE:
 		return insn->operand_size == 2 ? 94 : 108;
 	default:
-		return memory;
+		return 0;
 	}
 }
 
-/* Whether an encoding with a row of its own is undefined all the same. */
-static inline bool is_forbidden(
-		const struct cursor *at, const struct insn *insn, const struct decode_entry *entry)
+/* What few instructions need. True if an encoding that has a row is undefined all the same. */
+static bool check_rarities(
+		const struct cursor *at, struct insn *insn, const struct decode_entry *entry)
 {
-	unsigned forbidden = at->long64 ? DECODE_NO_64 : DECODE_ONLY_64;
-
-	forbidden |= insn->is_memory ? DECODE_NO_MEMORY : DECODE_NO_REGISTER;
-	if (unlikely(entry->flags & forbidden || at->bad_vex)) {
-		return true;
+	if (entry->flags & DECODE_STRING && at->prefixes & (INSN_PREFIX_REP | INSN_PREFIX_REPNE)) {
+		insn->flags |= INSN_FLAG_ENDS_BLOCK;
 	}
-	if (unlikely(at->prefixes & INSN_PREFIX_LOCK) &&
+	if (at->prefixes & INSN_PREFIX_LOCK &&
 			!(entry->flags & DECODE_LOCKABLE && insn->is_memory)) {
 		return true;
 	}
-	if (unlikely(entry->flags & DECODE_CONTROL_REGISTER)) {
+	if (entry->flags & DECODE_CONTROL_REGISTER) {
 		return !(BIT(insn->reg) & (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(8)));
 	}
-	if (unlikely(entry->flags & DECODE_DEBUG_REGISTER)) {
+	if (entry->flags & DECODE_DEBUG_REGISTER) {
 		return insn->reg >= 8;
 	}
-	return unlikely(entry->flags & DECODE_NO_VEX_REGISTER) && at->vex_register;
+	return at->bad_vex || (entry->flags & DECODE_NO_VEX_REGISTER && at->vex_register);
 }
 
-static inline uint8_t insn_flags(const struct insn *insn, const struct decode_entry *entry)
+/* Whether the instruction exists in this mode and this form. */
+static inline bool is_allowed(
+		const struct cursor *at, struct insn *insn, const struct decode_entry *entry)
 {
-	uint8_t flags = 0;
+	const unsigned rarities = DECODE_STRING | DECODE_CONTROL_REGISTER | DECODE_DEBUG_REGISTER |
+				  DECODE_NO_VEX_REGISTER;
+	unsigned forbidden = at->long64 ? DECODE_NO_64 : DECODE_ONLY_64;
 
-	if (entry->flags & DECODE_ENDS_BLOCK ||
-			(entry->flags & DECODE_STRING &&
-					insn->prefixes & (INSN_PREFIX_REP | INSN_PREFIX_REPNE))) {
-		flags |= INSN_FLAG_ENDS_BLOCK;
+	forbidden |= insn->is_memory ? DECODE_NO_MEMORY : DECODE_NO_REGISTER;
+	if (unlikely(entry->flags & rarities ||
+			    at->prefixes & (INSN_PREFIX_LOCK | INSN_PREFIX_VEX)) &&
+			check_rarities(at, insn, entry)) {
+		return false;
 	}
-	if (insn->is_memory) {
-		flags |= entry->flags & DECODE_READS ? INSN_FLAG_READS_MEMORY : 0;
-		flags |= entry->flags & DECODE_WRITES ? INSN_FLAG_WRITES_MEMORY : 0;
-	}
-	if (entry->size == DECODE_SIZE_B) {
-		flags |= INSN_FLAG_BYTE_OP;
-	}
-	return flags;
+	return likely(!(entry->flags & forbidden));
 }
 
 /* All that follows the prefixes. */
 static inline void decode_body(struct cursor *at, struct insn *insn, enum insn_mode mode)
 {
+	const unsigned register_flags = INSN_FLAG_ENDS_BLOCK;
+	const unsigned memory_flags = INSN_FLAG_ENDS_BLOCK | INSN_FLAG_READS_MEMORY |
+				      INSN_FLAG_WRITES_MEMORY;
 	const struct decode_entry *entry = take_opcode(at, insn);
 
 	insn->prefixes = (uint16_t)at->prefixes;
@@ -471,10 +481,14 @@ static inline void decode_body(struct cursor *at, struct insn *insn, enum insn_m
 		take_immediate(at, insn, (enum decode_immediate)entry->immediate);
 	}
 	if (insn->is_memory) {
-		insn->memory_size = (uint8_t)memory_size(entry->memory, insn, at->long64);
+		insn->memory_size = likely(entry->memory < DECODE_MEMORY_FIRST_RULE)
+						    ? entry->memory
+						    : (uint8_t)memory_size(entry->memory, insn,
+								      at->long64);
 	}
-	insn->flags = insn_flags(insn, entry);
-	if (is_forbidden(at, insn, entry)) {
+	insn->flags = (uint8_t)(entry->flags & (insn->is_memory ? memory_flags : register_flags));
+	insn->flags |= entry->size == DECODE_SIZE_B ? INSN_FLAG_BYTE_OP : 0;
+	if (unlikely(!is_allowed(at, insn, entry))) {
 		insn->insn_class = INSN_CLASS_UNDEFINED;
 	}
 }

@@ -82,9 +82,9 @@ typedef void insn_exec_fn(struct cpu *cpu, const struct insn *insn);
  * reg is modrm.reg (REX.R applied); rm is the register of a register form (REX.B applied); a memory
  * form has base, index, scale, disp, segment. Short forms with the register in the opcode (push,
  * pop, xchg, mov imm, bswap) put it in rm, REX.B applied, with is_memory false. Where modrm.reg is
- * part of the opcode or names a segment or MMX register, REX.R means nothing: look at modrm instead.
- * What the opcode implies (strings, XLAT, MASKMOVQ) does not count as a memory operand, but segment
- * is that of its DS:rSI, DS:rBX or DS:rDI after overrides.
+ * part of the opcode or names a segment or MMX register, REX.R means nothing: look at modrm
+ * instead. What the opcode implies (strings, XLAT, MASKMOVQ) does not count as a memory operand,
+ * but segment is that of its DS:rSI, DS:rBX or DS:rDI after overrides.
  */
 struct insn {
 	insn_exec_fn *exec;
@@ -137,9 +137,9 @@ _Static_assert(sizeof(struct insn) == 48, "three quarters of a cache line");
 enum insn_flag {
 	/*
 	 * Anything after which the next address or the mode is not simply the next byte, or after
-	 * which interrupts are to be looked at: branches, far transfers, HLT, writes to CRs, DRs and
-	 * MSRs, segment loads, POPF, STI, OUT, INVLPG, and repeated string instructions, which may
-	 * stop half-way.
+	 * which interrupts are to be looked at: branches, far transfers, HLT, writes to CRs, DRs
+	 * and MSRs, segment loads, POPF, STI, OUT, INVLPG, and repeated string instructions, which
+	 * may stop half-way.
 	 */
 	INSN_FLAG_ENDS_BLOCK = 1 << 0,
 	/* the modrm memory operand is written, read; both for read-modify-write */
@@ -151,7 +151,7 @@ enum insn_flag {
 
 enum decode_result {
 	DECODE_OK,
-	/* no such instruction, a LOCK that is not allowed, ...: raise #UD. length is what was read */
+	/* no such instruction, a LOCK that is not allowed: raise #UD. length is what was read */
 	DECODE_UNDEFINED,
 	DECODE_TOO_LONG, /* more than 15 bytes: raise #GP(0) */
 	DECODE_NEED_BYTES, /* the instruction does not end inside the given bytes */

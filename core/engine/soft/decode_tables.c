@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The opcode tables. A row names the class of an instruction and lists what is special about it, in short forms close to
- * those of the SDM (vol. 2, appendix A):
+ * The opcode tables. A row names the class of an instruction and lists what is special about it, in
+ * short forms close to those of the SDM (vol. 2, appendix A):
  *
  *	INT, SYS, X87, MMX, SSE (flags, attributes...)	an instruction of that class
  *	UD, UDE						no instruction, without and with ModRM
  *	BY_REG, BY_RM, BY_MOD, BY_PREFIX, BY_MODE	rows to select among
  *
- * What this processor does not offer (XSAVE, AVX, VMX, SVM, SSE4a, 3DNow!, CET, MPX, TSX, ...) is undefined, or the
- * no-operation its encoding was before.
+ * What this processor does not offer (XSAVE, AVX, VMX, SVM, SSE4a, 3DNow!, CET, MPX, TSX, ...) is
+ * undefined, or the no-operation its encoding was before.
  */
 #include "core/engine/soft/decode_tables.h"
 
@@ -58,8 +58,8 @@
 #define UDE INSN(INSN_CLASS_UNDEFINED, E)
 
 /*
- * Rows to select among: memory, registers; the eight values of ModRM.reg or ModRM.rm; no mandatory prefix, 66, F3, F2;
- * 16 and 32-bit mode, 64-bit mode.
+ * Rows to select among: memory, registers; the eight values of ModRM.reg or ModRM.rm; no mandatory
+ * prefix, 66, F3, F2; 16 and 32-bit mode, 64-bit mode.
  */
 #define SELECT(by, count, ...) \
 	{ \
@@ -143,7 +143,7 @@ const struct decode_entry decode_legacy[256] = {
 		[0x89] = INT(E | W),
 		[0x8a] = INT(E | R, B),
 		[0x8b] = INT(E | R),
-		/* MOV to and from segment registers, of which there are six; CS cannot be loaded. */
+		/* MOV to and from segment registers: there are six, and CS cannot be loaded. */
 		[0x8c] = BY_REG(SYS(E | W, M(2)), SYS(E | W, M(2)), SYS(E | W, M(2)),
 				SYS(E | W, M(2)), SYS(E | W, M(2)), SYS(E | W, M(2)), UDE, UDE),
 		[0x8d] = INT(E | MEM), /* LEA */
@@ -308,7 +308,7 @@ const struct decode_entry decode_legacy[256] = {
 #define GROUP_12 BY_REG(UDE, UDE, SHIFT, UDE, SHIFT, UDE, SHIFT, UDE)
 #define GROUP_14 BY_REG(UDE, UDE, SHIFT, SHIFT_66, UDE, UDE, SHIFT, SHIFT_66)
 
-/* FXSAVE, FXRSTOR, LDMXCSR, STMXCSR, CLWB, CLFLUSH, CLFLUSHOPT; RDFSBASE and its kin, the fences. */
+/* FXSAVE, FXRSTOR, LDMXCSR, STMXCSR, CLWB, CLFLUSH, CLFLUSHOPT; RDFSBASE and kin, fences. */
 #define FSGSBASE BY_PREFIX(UDE, UDE, SYS(E | ONLY64, Y), UDE)
 #define GROUP_15 \
 	BY_MOD(BY_REG(ONLY_NP(SSE(W)), ONLY_NP(SSE(R)), ONLY_NP(SSE(R, M(4))), \

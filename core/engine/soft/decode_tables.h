@@ -1,36 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The opcode tables behind decode.h: constant data, one row an opcode, and the vocabulary its rows are written in. Only
- * decode.c reads them. A row either describes an instruction or selects among further rows by something else in the
- * encoding: a prefix, ModRM, the mode. SDM vol. 2, appendix A.
+ * The opcode tables behind decode.h: constant data, one row an opcode, and the vocabulary its rows
+ * are written in. Only decode.c reads them. A row either describes an instruction or selects among
+ * further rows by something else in the encoding: a prefix, ModRM, the mode. SDM vol. 2, appendix
+ * A.
  */
 #ifndef CORE_ENGINE_SOFT_DECODE_TABLES_H
 #define CORE_ENGINE_SOFT_DECODE_TABLES_H
 
 #include "core/engine/soft/decode.h"
 
+/* The first three are those of struct insn, for the memory form. */
 enum decode_flag {
-	DECODE_MODRM = 1 << 0, /* a ModRM byte follows the opcode */
-	DECODE_READS = 1 << 1, /* the memory operand is read */
-	DECODE_WRITES = 1 << 2, /* the memory operand is written */
-	DECODE_LOCKABLE = 1 << 3, /* LOCK is allowed on the memory form */
-	DECODE_NO_REGISTER = 1 << 4, /* the register form does not exist */
-	DECODE_NO_MEMORY = 1 << 5, /* the memory form does not exist */
-	DECODE_NO_64 = 1 << 6, /* not in 64-bit mode */
-	DECODE_ONLY_64 = 1 << 7, /* only in 64-bit mode */
-	DECODE_OPCODE_REGISTER = 1 << 8, /* the low three bits of the opcode name a register */
-	DECODE_ENDS_BLOCK = 1 << 9,
-	DECODE_STRING = 1
-			<< 10, /* ends a block when repeated: it may stop half-way and be resumed */
-	DECODE_IGNORE_MOD =
-			1
-			<< 11, /* a register form whatever ModRM.mod says: moves to and from CRn and DRn */
+	DECODE_ENDS_BLOCK = INSN_FLAG_ENDS_BLOCK,
+	DECODE_WRITES = INSN_FLAG_WRITES_MEMORY, /* the memory operand is written */
+	DECODE_READS = INSN_FLAG_READS_MEMORY, /* the memory operand is read */
+	DECODE_MODRM = 1 << 3, /* a ModRM byte follows the opcode */
+	DECODE_LOCKABLE = 1 << 4, /* LOCK is allowed on the memory form */
+	DECODE_NO_REGISTER = 1 << 5, /* the register form does not exist */
+	DECODE_NO_MEMORY = 1 << 6, /* the memory form does not exist */
+	DECODE_NO_64 = 1 << 7, /* not in 64-bit mode */
+	DECODE_ONLY_64 = 1 << 8, /* only in 64-bit mode */
+	DECODE_OPCODE_REGISTER = 1 << 9, /* the low three bits of the opcode name a register */
+	DECODE_STRING = 1 << 10, /* ends a block when repeated: it may stop half-way */
+	/* a register form whatever ModRM.mod says: moves to and from CRn and DRn */
+	DECODE_IGNORE_MOD = 1 << 11,
 	DECODE_CONTROL_REGISTER = 1 << 12, /* ModRM.reg must name a control register there is */
 	DECODE_DEBUG_REGISTER = 1 << 13, /* no REX.R */
 	DECODE_NO_VEX_REGISTER = 1 << 14, /* VEX.vvvv names nothing and must be 1111 */
 };
 
-/* How the operand size follows from mode, prefix 66 and REX.W; the letters are those of the SDM where it has one. */
+/*
+ * How the operand size follows from mode, prefix 66 and REX.W; the letters are those of the SDM
+ * where it has one.
+ */
 enum decode_size {
 	DECODE_SIZE_V, /* 2, 4, 8: the usual rule */
 	DECODE_SIZE_B, /* 1 */
@@ -57,7 +60,8 @@ enum decode_immediate {
 
 /* decode_entry.memory is the operand's length in bytes, 0 for the operand size, or one of these. */
 enum decode_memory {
-	DECODE_MEMORY_FAR = 0xf0, /* operand size + 2 */
+	DECODE_MEMORY_FIRST_RULE = 0xf0,
+	DECODE_MEMORY_FAR = DECODE_MEMORY_FIRST_RULE, /* operand size + 2 */
 	DECODE_MEMORY_PAIR, /* twice the operand size */
 	DECODE_MEMORY_TABLE, /* descriptor table register: 10 in 64-bit mode, otherwise 6 */
 	DECODE_MEMORY_ENVIRONMENT, /* x87 environment: 14 or 28 */
@@ -65,8 +69,9 @@ enum decode_memory {
 };
 
 /*
- * What rows select by, packed into a word so that a selecting row is no more than a shift and a mask: bit 0 is set in
- * 64-bit mode, bits 1-2 hold the mandatory prefix, bits 3-10 ModRM, bit 11 says whether ModRM.mod is 3.
+ * What rows select by, packed into a word so that a selecting row is no more than a shift and a
+ * mask: bit 0 is set in 64-bit mode, bits 1-2 hold the mandatory prefix, bits 3-10 ModRM, bit 11
+ * says whether ModRM.mod is 3.
  */
 enum decode_selector {
 	DECODE_SELECT_MODE_64 = 0,

@@ -65,7 +65,10 @@ static bool is_hint(const ZydisDecodedInstruction *zydis)
 	       (zydis->opcode == 0x0d || (zydis->opcode & 0xf8) == 0x18);
 }
 
-/* Whether the memory operand is an address that is not loaded from or stored to as far as we are concerned. */
+/*
+ * Whether the memory operand is an address that is not loaded from or stored to as far as we are
+ * concerned.
+ */
 static bool only_names_memory(
 		const ZydisDecodedInstruction *zydis, const ZydisDecodedOperand *operand)
 {
@@ -81,8 +84,8 @@ static bool only_names_memory(
 }
 
 /*
- * The operand size in bits that struct insn should have. Zydis' is that of prefix 66 and the mode also where these
- * mean something else: with mandatory prefixes, and for registers of a fixed size.
+ * The operand size in bits that struct insn should have. Zydis' is that of prefix 66 and the mode
+ * also where these mean something else: with mandatory prefixes, and for registers of a fixed size.
  */
 static unsigned expected_operand_width(const ZydisDecodedInstruction *zydis)
 {
@@ -138,10 +141,11 @@ static const ZydisDecodedOperand *memory_operand(
 		const ZydisDecodedInstruction *zydis, const ZydisDecodedOperand *operands)
 {
 	for (unsigned i = 0; i < zydis->operand_count; i++) {
+		ZydisOperandEncoding encoding = operands[i].encoding;
+
 		if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-				(operands[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
-						operands[i].encoding ==
-								ZYDIS_OPERAND_ENCODING_DISP16_32_64)) {
+				(encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
+						encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64)) {
 			return &operands[i];
 		}
 	}
@@ -159,7 +163,10 @@ static unsigned register_number(ZydisRegister reg, unsigned none)
 	return (unsigned)ZydisRegisterGetId(reg);
 }
 
-/* Zydis 4.0 sees a base and no displacement in [disp32 + index] when prefix 67 and REX.B come together. */
+/*
+ * Zydis 4.0 sees a base and no displacement in [disp32 + index] when prefix 67 and REX.B come
+ * together.
+ */
 static bool is_misread(const ZydisDecodedInstruction *zydis)
 {
 	return zydis->machine_mode == ZYDIS_MACHINE_MODE_LONG_64 && zydis->address_width == 32 &&

@@ -20,56 +20,56 @@
 /* Memory operands: base, index, scale, displacement, segment. */
 static const struct {
 	const char *name;
-	enum insn_mode mode;
 	const uint8_t *bytes;
 	size_t size;
+	enum insn_mode mode;
 	uint8_t base, index, scale;
 	int32_t disp;
 	uint8_t segment;
 	uint8_t address_size;
 } addresses[] = {
-		{"[rax]", INSN_MODE_64, BYTES("\x8b\x00"), X86_RAX, NONE, 0, 0, X86_DS, 8},
-		{"[rbp - 8]", INSN_MODE_64, BYTES("\x8b\x45\xf8"), X86_RBP, NONE, 0, -8, X86_SS, 8},
-		{"[r13 - 8] is not of the stack", INSN_MODE_64, BYTES("\x41\x8b\x45\xf8"), X86_R13,
+		{"[rax]", BYTES("\x8b\x00"), INSN_MODE_64, X86_RAX, NONE, 0, 0, X86_DS, 8},
+		{"[rbp - 8]", BYTES("\x8b\x45\xf8"), INSN_MODE_64, X86_RBP, NONE, 0, -8, X86_SS, 8},
+		{"[r13 - 8] is not of the stack", BYTES("\x41\x8b\x45\xf8"), INSN_MODE_64, X86_R13,
 				NONE, 0, -8, X86_DS, 8},
-		{"[rsp]", INSN_MODE_64, BYTES("\x8b\x04\x24"), X86_RSP, NONE, 0, 0, X86_SS, 8},
-		{"[r12]", INSN_MODE_64, BYTES("\x41\x8b\x04\x24"), X86_R12, NONE, 0, 0, X86_DS, 8},
-		{"[rax + r12 * 8]", INSN_MODE_64, BYTES("\x42\x8b\x04\xe0"), X86_RAX, X86_R12, 3, 0,
+		{"[rsp]", BYTES("\x8b\x04\x24"), INSN_MODE_64, X86_RSP, NONE, 0, 0, X86_SS, 8},
+		{"[r12]", BYTES("\x41\x8b\x04\x24"), INSN_MODE_64, X86_R12, NONE, 0, 0, X86_DS, 8},
+		{"[rax + r12 * 8]", BYTES("\x42\x8b\x04\xe0"), INSN_MODE_64, X86_RAX, X86_R12, 3, 0,
 				X86_DS, 8},
-		{"[rip + 0x12345678]", INSN_MODE_64, BYTES("\x8b\x05\x78\x56\x34\x12"), RIP, NONE,
+		{"[rip + 0x12345678]", BYTES("\x8b\x05\x78\x56\x34\x12"), INSN_MODE_64, RIP, NONE,
 				0, 0x12345678, X86_DS, 8},
-		{"[eip + 1]", INSN_MODE_64, BYTES("\x67\x8b\x05\x01\x00\x00\x00"), RIP, NONE, 0, 1,
+		{"[eip + 1]", BYTES("\x67\x8b\x05\x01\x00\x00\x00"), INSN_MODE_64, RIP, NONE, 0, 1,
 				X86_DS, 4},
-		{"[-1] by SIB", INSN_MODE_64, BYTES("\x8b\x04\x25\xff\xff\xff\xff"), NONE, NONE, 0,
+		{"[-1] by SIB", BYTES("\x8b\x04\x25\xff\xff\xff\xff"), INSN_MODE_64, NONE, NONE, 0,
 				-1, X86_DS, 8},
-		{"[rbp * 2 + 4]: an index is not of the stack", INSN_MODE_64,
-				BYTES("\x8b\x04\x6d\x04\x00\x00\x00"), NONE, X86_RBP, 1, 4, X86_DS,
-				8},
-		{"REX.B does not make a base of none", INSN_MODE_64,
-				BYTES("\x67\x41\x8b\x04\x55\x04\x00\x00\x00"), NONE, X86_RDX, 1, 4,
-				X86_DS, 4},
-		{"fs:[0x28]", INSN_MODE_64, BYTES("\x64\x8b\x04\x25\x28\x00\x00\x00"), NONE, NONE,
+		{"[rbp * 2 + 4]: an index is not of the stack",
+				BYTES("\x8b\x04\x6d\x04\x00\x00\x00"), INSN_MODE_64, NONE, X86_RBP,
+				1, 4, X86_DS, 8},
+		{"REX.B does not make a base of none",
+				BYTES("\x67\x41\x8b\x04\x55\x04\x00\x00\x00"), INSN_MODE_64, NONE,
+				X86_RDX, 1, 4, X86_DS, 4},
+		{"fs:[0x28]", BYTES("\x64\x8b\x04\x25\x28\x00\x00\x00"), INSN_MODE_64, NONE, NONE,
 				0, 0x28, X86_FS, 8},
-		{"DS, ES, CS, SS change nothing in 64-bit mode", INSN_MODE_64,
-				BYTES("\x3e\x8b\x45\x00"), X86_RBP, NONE, 0, 0, X86_SS, 8},
-		{"nor do they undo FS", INSN_MODE_64, BYTES("\x64\x2e\x8b\x45\x00"), X86_RBP, NONE,
+		{"DS, ES, CS, SS change nothing in 64-bit mode", BYTES("\x3e\x8b\x45\x00"),
+				INSN_MODE_64, X86_RBP, NONE, 0, 0, X86_SS, 8},
+		{"nor do they undo FS", BYTES("\x64\x2e\x8b\x45\x00"), INSN_MODE_64, X86_RBP, NONE,
 				0, 0, X86_FS, 8},
-		{"32-bit ds:[ebp]", INSN_MODE_32, BYTES("\x3e\x8b\x45\x00"), X86_RBP, NONE, 0, 0,
+		{"32-bit ds:[ebp]", BYTES("\x3e\x8b\x45\x00"), INSN_MODE_32, X86_RBP, NONE, 0, 0,
 				X86_DS, 4},
-		{"32-bit [disp32] has no RIP", INSN_MODE_32, BYTES("\x8b\x05\x04\x00\x00\x00"),
+		{"32-bit [disp32] has no RIP", BYTES("\x8b\x05\x04\x00\x00\x00"), INSN_MODE_32,
 				NONE, NONE, 0, 4, X86_DS, 4},
-		{"the last segment prefix counts", INSN_MODE_32, BYTES("\x2e\x26\x8b\x00"), X86_RAX,
+		{"the last segment prefix counts", BYTES("\x2e\x26\x8b\x00"), INSN_MODE_32, X86_RAX,
 				NONE, 0, 0, X86_ES, 4},
-		{"[bp + si - 1]", INSN_MODE_16, BYTES("\x8b\x42\xff"), X86_RBP, X86_RSI, 0, -1,
+		{"[bp + si - 1]", BYTES("\x8b\x42\xff"), INSN_MODE_16, X86_RBP, X86_RSI, 0, -1,
 				X86_SS, 2},
-		{"[0x8000]", INSN_MODE_16, BYTES("\x8b\x06\x00\x80"), NONE, NONE, 0, -0x8000,
+		{"[0x8000]", BYTES("\x8b\x06\x00\x80"), INSN_MODE_16, NONE, NONE, 0, -0x8000,
 				X86_DS, 2},
-		{"[bp + 0]", INSN_MODE_16, BYTES("\x8b\x46\x00"), X86_RBP, NONE, 0, 0, X86_SS, 2},
-		{"16-bit addresses in 32-bit mode", INSN_MODE_32, BYTES("\x67\x8b\x87\x01\x02"),
+		{"[bp + 0]", BYTES("\x8b\x46\x00"), INSN_MODE_16, X86_RBP, NONE, 0, 0, X86_SS, 2},
+		{"16-bit addresses in 32-bit mode", BYTES("\x67\x8b\x87\x01\x02"), INSN_MODE_32,
 				X86_RBX, NONE, 0, 0x201, X86_DS, 2},
-		{"32-bit addresses in 16-bit mode", INSN_MODE_16, BYTES("\x67\x8b\x44\x24\x10"),
+		{"32-bit addresses in 16-bit mode", BYTES("\x67\x8b\x44\x24\x10"), INSN_MODE_16,
 				X86_RSP, NONE, 0, 16, X86_SS, 4},
-		{"moffs", INSN_MODE_64, BYTES("\xa1\x01\x00\x00\x00\x00\x00\x00\x80"), NONE, NONE,
+		{"moffs", BYTES("\xa1\x01\x00\x00\x00\x00\x00\x00\x80"), INSN_MODE_64, NONE, NONE,
 				0, 0, X86_DS, 8},
 };
 
@@ -98,61 +98,61 @@ static void test_addresses(void **state)
 /* Registers, sizes and immediates. */
 static const struct {
 	const char *name;
-	enum insn_mode mode;
 	const uint8_t *bytes;
 	size_t size;
+	enum insn_mode mode;
 	uint8_t map, opcode;
 	uint8_t operand_size;
 	uint8_t reg, rm;
 	uint64_t imm;
 } operands[] = {
-		{"add r9d, eax", INSN_MODE_64, BYTES("\x41\x01\xc1"), 0, 0x01, 4, X86_RAX, X86_R9,
+		{"add r9d, eax", BYTES("\x41\x01\xc1"), INSN_MODE_64, 0, 0x01, 4, X86_RAX, X86_R9,
 				0},
-		{"mov r15, imm64", INSN_MODE_64, BYTES("\x49\xbf\x88\x77\x66\x55\x44\x33\x22\x91"),
+		{"mov r15, imm64", BYTES("\x49\xbf\x88\x77\x66\x55\x44\x33\x22\x91"), INSN_MODE_64,
 				0, 0xbf, 8, 0, X86_R15, UINT64_C(0x9122334455667788)},
-		{"mov eax, imm32 is not extended", INSN_MODE_64, BYTES("\xb8\xff\xff\xff\xff"), 0,
+		{"mov eax, imm32 is not extended", BYTES("\xb8\xff\xff\xff\xff"), INSN_MODE_64, 0,
 				0xb8, 4, 0, X86_RAX, 0xffffffff},
-		{"mov ax, imm16", INSN_MODE_64, BYTES("\x66\xb8\xff\xff"), 0, 0xb8, 2, 0, X86_RAX,
+		{"mov ax, imm16", BYTES("\x66\xb8\xff\xff"), INSN_MODE_64, 0, 0xb8, 2, 0, X86_RAX,
 				0xffff},
-		{"mov rax, imm32 is", INSN_MODE_64, BYTES("\x48\xc7\xc0\xff\xff\xff\xff"), 0, 0xc7,
+		{"mov rax, imm32 is", BYTES("\x48\xc7\xc0\xff\xff\xff\xff"), INSN_MODE_64, 0, 0xc7,
 				8, 0, X86_RAX, UINT64_MAX},
-		{"add eax, imm8", INSN_MODE_64, BYTES("\x83\xc0\x80"), 0, 0x83, 4, 0, X86_RAX,
+		{"add eax, imm8", BYTES("\x83\xc0\x80"), INSN_MODE_64, 0, 0x83, 4, 0, X86_RAX,
 				(uint64_t)-128},
-		{"add al, imm8", INSN_MODE_64, BYTES("\x04\x80"), 0, 0x04, 1, 0, 0, 0x80},
-		{"REX.W outweighs 66", INSN_MODE_64, BYTES("\x66\x48\x05\x01\x00\x00\x00"), 0, 0x05,
+		{"add al, imm8", BYTES("\x04\x80"), INSN_MODE_64, 0, 0x04, 1, 0, 0, 0x80},
+		{"REX.W outweighs 66", BYTES("\x66\x48\x05\x01\x00\x00\x00"), INSN_MODE_64, 0, 0x05,
 				8, 0, 0, 1},
-		{"REX before 66 counts for nothing", INSN_MODE_64, BYTES("\x49\x66\x05\x01\x80"), 0,
+		{"REX before 66 counts for nothing", BYTES("\x49\x66\x05\x01\x80"), INSN_MODE_64, 0,
 				0x05, 2, 0, 0, (uint64_t)-32767},
-		{"push r8", INSN_MODE_64, BYTES("\x41\x50"), 0, 0x50, 8, 0, X86_R8, 0},
-		{"push r8w", INSN_MODE_64, BYTES("\x66\x41\x50"), 0, 0x50, 2, 0, X86_R8, 0},
-		{"push imm16", INSN_MODE_64, BYTES("\x66\x68\x00\x80"), 0, 0x68, 2, 0, 0,
+		{"push r8", BYTES("\x41\x50"), INSN_MODE_64, 0, 0x50, 8, 0, X86_R8, 0},
+		{"push r8w", BYTES("\x66\x41\x50"), INSN_MODE_64, 0, 0x50, 2, 0, X86_R8, 0},
+		{"push imm16", BYTES("\x66\x68\x00\x80"), INSN_MODE_64, 0, 0x68, 2, 0, 0,
 				(uint64_t)-32768},
-		{"call ignores 66", INSN_MODE_64, BYTES("\x66\xe8\xfc\xff\xff\xff"), 0, 0xe8, 8, 0,
+		{"call ignores 66", BYTES("\x66\xe8\xfc\xff\xff\xff"), INSN_MODE_64, 0, 0xe8, 8, 0,
 				0, (uint64_t)-4},
-		{"but not in 32-bit mode", INSN_MODE_32, BYTES("\x66\xe8\xfc\xff"), 0, 0xe8, 2, 0,
+		{"but not in 32-bit mode", BYTES("\x66\xe8\xfc\xff"), INSN_MODE_32, 0, 0xe8, 2, 0,
 				0, (uint64_t)-4},
-		{"ret imm16", INSN_MODE_64, BYTES("\xc2\xff\xff"), 0, 0xc2, 8, 0, 0, 0xffff},
-		{"jmp far 16:32", INSN_MODE_32, BYTES("\xea\x78\x56\x34\x12\x10\x80"), 0, 0xea, 4,
+		{"ret imm16", BYTES("\xc2\xff\xff"), INSN_MODE_64, 0, 0xc2, 8, 0, 0, 0xffff},
+		{"jmp far 16:32", BYTES("\xea\x78\x56\x34\x12\x10\x80"), INSN_MODE_32, 0, 0xea, 4,
 				0, 0, UINT64_C(0x801012345678)},
-		{"jmp far 16:16", INSN_MODE_16, BYTES("\xea\x34\x92\x10\x80"), 0, 0xea, 2, 0, 0,
+		{"jmp far 16:16", BYTES("\xea\x34\x92\x10\x80"), INSN_MODE_16, 0, 0xea, 2, 0, 0,
 				UINT64_C(0x801000009234)},
-		{"enter", INSN_MODE_64, BYTES("\xc8\x00\x80\x05"), 0, 0xc8, 8, 0, 0, 0x8000},
-		{"in eax", INSN_MODE_64, BYTES("\x48\xe5\xff"), 0, 0xe5, 4, 0, 0, 0xff},
-		{"inc in 32-bit mode, REX in 64-bit mode", INSN_MODE_32, BYTES("\x41"), 0, 0x41, 4,
+		{"enter", BYTES("\xc8\x00\x80\x05"), INSN_MODE_64, 0, 0xc8, 8, 0, 0, 0x8000},
+		{"in eax", BYTES("\x48\xe5\xff"), INSN_MODE_64, 0, 0xe5, 4, 0, 0, 0xff},
+		{"inc in 32-bit mode, REX in 64-bit mode", BYTES("\x41"), INSN_MODE_32, 0, 0x41, 4,
 				0, X86_RCX, 0},
-		{"mov cr8, rax", INSN_MODE_64, BYTES("\x44\x0f\x22\xc0"), 1, 0x22, 8, 8, X86_RAX,
+		{"mov cr8, rax", BYTES("\x44\x0f\x22\xc0"), INSN_MODE_64, 1, 0x22, 8, 8, X86_RAX,
 				0},
-		{"mov to a CR knows registers only", INSN_MODE_64, BYTES("\x0f\x22\x18"), 1, 0x22,
+		{"mov to a CR knows registers only", BYTES("\x0f\x22\x18"), INSN_MODE_64, 1, 0x22,
 				8, 3, X86_RAX, 0},
-		{"crc32 edx, al", INSN_MODE_64, BYTES("\xf2\x0f\x38\xf0\xd0"), 2, 0xf0, 4, X86_RDX,
+		{"crc32 edx, al", BYTES("\xf2\x0f\x38\xf0\xd0"), INSN_MODE_64, 2, 0xf0, 4, X86_RDX,
 				X86_RAX, 0},
-		{"crc32 edx, ax", INSN_MODE_64, BYTES("\x66\xf2\x0f\x38\xf1\xd0"), 2, 0xf1, 2,
+		{"crc32 edx, ax", BYTES("\x66\xf2\x0f\x38\xf1\xd0"), INSN_MODE_64, 2, 0xf1, 2,
 				X86_RDX, X86_RAX, 0},
-		{"adcx is not 16 bits wide", INSN_MODE_64, BYTES("\x66\x0f\x38\xf6\xd0"), 2, 0xf6,
+		{"adcx is not 16 bits wide", BYTES("\x66\x0f\x38\xf6\xd0"), INSN_MODE_64, 2, 0xf6,
 				4, X86_RDX, X86_RAX, 0},
-		{"rorx r8, r9, 3", INSN_MODE_64, BYTES("\xc4\x43\xfb\xf0\xc1\x03"), 3, 0xf0, 8,
+		{"rorx r8, r9, 3", BYTES("\xc4\x43\xfb\xf0\xc1\x03"), INSN_MODE_64, 3, 0xf0, 8,
 				X86_R8, X86_R9, 3},
-		{"the last of F2 and F3 counts", INSN_MODE_64, BYTES("\xf2\xf3\x0f\xb8\xd0"), 1,
+		{"the last of F2 and F3 counts", BYTES("\xf2\xf3\x0f\xb8\xd0"), INSN_MODE_64, 1,
 				0xb8, 4, X86_RDX, X86_RAX, 0},
 };
 
@@ -181,46 +181,46 @@ static void test_operands(void **state)
 
 static const struct {
 	const char *name;
-	enum insn_mode mode;
 	const uint8_t *bytes;
 	size_t size;
+	enum insn_mode mode;
 	enum decode_result result;
 } existing[] = {
-		{"lock add [rax], eax", INSN_MODE_64, BYTES("\xf0\x01\x00"), DECODE_OK},
-		{"lock add eax, eax", INSN_MODE_64, BYTES("\xf0\x01\xc0"), DECODE_UNDEFINED},
-		{"lock add eax, [rax]", INSN_MODE_64, BYTES("\xf0\x03\x00"), DECODE_UNDEFINED},
-		{"lock cmp [rax], imm8", INSN_MODE_64, BYTES("\xf0\x83\x38\x00"), DECODE_UNDEFINED},
-		{"lock mov", INSN_MODE_64, BYTES("\xf0\x89\x00"), DECODE_UNDEFINED},
-		{"lock cmpxchg16b", INSN_MODE_64, BYTES("\xf0\x48\x0f\xc7\x08"), DECODE_OK},
-		{"lea from a register", INSN_MODE_64, BYTES("\x8d\xc0"), DECODE_UNDEFINED},
-		{"mov cs, ax", INSN_MODE_64, BYTES("\x8e\xc8"), DECODE_UNDEFINED},
-		{"mov to the seventh segment register", INSN_MODE_64, BYTES("\x8e\xf0"),
+		{"lock add [rax], eax", BYTES("\xf0\x01\x00"), INSN_MODE_64, DECODE_OK},
+		{"lock add eax, eax", BYTES("\xf0\x01\xc0"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"lock add eax, [rax]", BYTES("\xf0\x03\x00"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"lock cmp [rax], imm8", BYTES("\xf0\x83\x38\x00"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"lock mov", BYTES("\xf0\x89\x00"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"lock cmpxchg16b", BYTES("\xf0\x48\x0f\xc7\x08"), INSN_MODE_64, DECODE_OK},
+		{"lea from a register", BYTES("\x8d\xc0"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"mov cs, ax", BYTES("\x8e\xc8"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"mov to the seventh segment register", BYTES("\x8e\xf0"), INSN_MODE_64,
 				DECODE_UNDEFINED},
-		{"mov cr1", INSN_MODE_64, BYTES("\x0f\x20\xc8"), DECODE_UNDEFINED},
-		{"mov dr8", INSN_MODE_64, BYTES("\x44\x0f\x21\xc0"), DECODE_UNDEFINED},
-		{"les in 32-bit mode", INSN_MODE_32, BYTES("\xc4\x00"), DECODE_OK},
-		{"a VEX it is where les would name a register", INSN_MODE_32,
-				BYTES("\xc4\xe3\x7b\xf0\xc1\x03"), DECODE_OK},
-		{"rorx with vvvv", INSN_MODE_64, BYTES("\xc4\xe3\x73\xf0\xc1\x03"),
+		{"mov cr1", BYTES("\x0f\x20\xc8"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"mov dr8", BYTES("\x44\x0f\x21\xc0"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"les in 32-bit mode", BYTES("\xc4\x00"), INSN_MODE_32, DECODE_OK},
+		{"a VEX it is where les would name a register", BYTES("\xc4\xe3\x7b\xf0\xc1\x03"),
+				INSN_MODE_32, DECODE_OK},
+		{"rorx with vvvv", BYTES("\xc4\xe3\x73\xf0\xc1\x03"), INSN_MODE_64,
 				DECODE_UNDEFINED},
-		{"rorx with vector length", INSN_MODE_64, BYTES("\xc4\xe3\x7f\xf0\xc1\x03"),
+		{"rorx with vector length", BYTES("\xc4\xe3\x7f\xf0\xc1\x03"), INSN_MODE_64,
 				DECODE_UNDEFINED},
-		{"66 before VEX", INSN_MODE_64, BYTES("\x66\xc4\xe3\x7b\xf0\xc1\x03"),
+		{"66 before VEX", BYTES("\x66\xc4\xe3\x7b\xf0\xc1\x03"), INSN_MODE_64,
 				DECODE_UNDEFINED},
-		{"REX before VEX", INSN_MODE_64, BYTES("\x48\xc4\xe3\x7b\xf0\xc1\x03"),
+		{"REX before VEX", BYTES("\x48\xc4\xe3\x7b\xf0\xc1\x03"), INSN_MODE_64,
 				DECODE_UNDEFINED},
-		{"vzeroupper", INSN_MODE_64, BYTES("\xc5\xf8\x77"), DECODE_UNDEFINED},
-		{"xgetbv", INSN_MODE_64, BYTES("\x0f\x01\xd0"), DECODE_UNDEFINED},
-		{"bound", INSN_MODE_32, BYTES("\x62\x00"), DECODE_OK},
-		{"no bound, but EVEX", INSN_MODE_32, BYTES("\x62\xf1"), DECODE_UNDEFINED},
-		{"salc", INSN_MODE_32, BYTES("\xd6"), DECODE_OK},
-		{"nor salc", INSN_MODE_64, BYTES("\xd6"), DECODE_UNDEFINED},
-		{"ud2", INSN_MODE_64, BYTES("\x0f\x0b"), DECODE_UNDEFINED},
-		{"ud1 has ModRM", INSN_MODE_64, BYTES("\x0f\xb9\x40\x00"), DECODE_UNDEFINED},
-		{"syscall", INSN_MODE_64, BYTES("\x0f\x05"), DECODE_OK},
-		{"syscall outside 64-bit mode", INSN_MODE_32, BYTES("\x0f\x05"), DECODE_UNDEFINED},
-		{"endbr64", INSN_MODE_64, BYTES("\xf3\x0f\x1e\xfa"), DECODE_OK},
-		{"paddb mm with F3", INSN_MODE_64, BYTES("\xf3\x0f\xfc\xc0"), DECODE_UNDEFINED},
+		{"vzeroupper", BYTES("\xc5\xf8\x77"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"xgetbv", BYTES("\x0f\x01\xd0"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"bound", BYTES("\x62\x00"), INSN_MODE_32, DECODE_OK},
+		{"no bound, but EVEX", BYTES("\x62\xf1"), INSN_MODE_32, DECODE_UNDEFINED},
+		{"salc", BYTES("\xd6"), INSN_MODE_32, DECODE_OK},
+		{"nor salc", BYTES("\xd6"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"ud2", BYTES("\x0f\x0b"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"ud1 has ModRM", BYTES("\x0f\xb9\x40\x00"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"syscall", BYTES("\x0f\x05"), INSN_MODE_64, DECODE_OK},
+		{"syscall outside 64-bit mode", BYTES("\x0f\x05"), INSN_MODE_32, DECODE_UNDEFINED},
+		{"endbr64", BYTES("\xf3\x0f\x1e\xfa"), INSN_MODE_64, DECODE_OK},
+		{"paddb mm with F3", BYTES("\xf3\x0f\xfc\xc0"), INSN_MODE_64, DECODE_UNDEFINED},
 };
 
 static void test_existing(void **state)
@@ -353,7 +353,10 @@ static void test_length_limit(void **state)
 	assert_int_equal(insn_decode(&insn, INSN_MODE_64, bytes, 0), DECODE_NEED_BYTES);
 }
 
-/* Every way of cutting an instruction short asks for more bytes, and none reads beyond those it was given. */
+/*
+ * Every way of cutting an instruction short asks for more bytes, and none reads beyond those it was
+ * given.
+ */
 static void check_cuts(enum insn_mode mode, uint8_t *page_end, const uint8_t *bytes)
 {
 	struct insn insn, again;
@@ -431,7 +434,10 @@ static void sweep_opcodes(struct decode_oracle *oracle, const uint8_t *prefix, s
 	}
 }
 
-/* All opcodes of one, two and three bytes, with every ModRM, with prefixes before them, in all modes. */
+/*
+ * All opcodes of one, two and three bytes, with every ModRM, with prefixes before them, in all
+ * modes.
+ */
 static void test_sweep_opcodes(void **state)
 {
 	static const struct {
@@ -589,7 +595,10 @@ static int sweep_object(struct dl_phdr_info *info, size_t size, void *data)
 	return 0;
 }
 
-/* This program, the libraries it runs with, libc among them, and Mesa's drivers where they are installed. */
+/*
+ * This program, the libraries it runs with, libc among them, and Mesa's drivers where they are
+ * installed.
+ */
 static void test_real_code(void **state)
 {
 	static const char *const drivers[] = {
