@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Heads, frames, cursors and input. A display shows finished frames somewhere (a window, nowhere but on request)
- * and reports what the user does. The GPU publishes frames; it never waits for a display.
+ * Heads, frames, cursors and input. A display shows finished frames somewhere (a window, nowhere
+ * but on request) and reports what the user does. The GPU publishes frames; it never waits for a
+ * display.
  */
 #ifndef DISPLAY_DISPLAY_H
 #define DISPLAY_DISPLAY_H
@@ -14,7 +15,9 @@
 struct display;
 struct egl; /* display/egl.h */
 
-/* Memory order of the bytes of a pixel, as DRM fourcc codes do; the first is at the lowest address. */
+/*
+ * Memory order of the bytes of a pixel, as DRM fourcc codes do; the first is at the lowest address.
+ */
 enum pixel_format {
 	PIXEL_BGRA, /* DRM_FORMAT_ARGB8888 */
 	PIXEL_BGRX,
@@ -33,8 +36,9 @@ enum display_image_kind {
 };
 
 /*
- * An image that a head shows. It belongs to the GPU until released is called, exactly once for each frame handed
- * to display_present(), from any thread. The image is complete: all work on it has signalled.
+ * An image that a head shows. It belongs to the GPU until released is called, exactly once for each
+ * frame handed to display_present(), from any thread. The image is complete: all work on it has
+ * signalled.
  */
 struct display_frame {
 	enum display_image_kind kind;
@@ -73,7 +77,8 @@ struct display_input {
 
 /* Called on the display's thread; post, do not block. All required. */
 struct display_events {
-	void (*input)(struct display_events *events, unsigned head, const struct display_input *input);
+	void (*input)(struct display_events *events, unsigned head,
+			const struct display_input *input);
 	/* The user resized a window: the head would like this mode. 0x0: the head was closed. */
 	void (*mode)(struct display_events *events, unsigned head, uint32_t width, uint32_t height);
 	/* The user closed the last window. */
@@ -89,21 +94,25 @@ struct display_config {
 	struct display_events *events;
 };
 
-/* Shows finished frames somewhere. Calls post to the display's own thread and return at once; any thread. */
+/*
+ * Shows finished frames somewhere. Calls post to the display's own thread and return at once; any
+ * thread.
+ */
 struct display_impl {
 	const char *name;
 	uint32_t accepts; /* enum display_image_kind, one bit each, when gl is on; PIXELS always */
 
 	/*
-	 * Shows frame on a head. damage is in pixels of the head, origin top left; NULL means all of it. One frame in flight
-	 * a head, newest wins. Required.
+	 * Shows frame on a head. damage is in pixels of the head, origin top left; NULL means all
+	 * of it. One frame in flight a head, newest wins. Required.
 	 */
 	void (*present)(struct display *display, unsigned head, struct display_frame *frame,
 			const struct rect *damage);
 	/* The head shows nothing from now on; a frame it held is released. Required. */
 	void (*disable)(struct display *display, unsigned head);
 	/* NULL hides the cursor. The image is copied. Required. */
-	void (*set_cursor)(struct display *display, unsigned head, const struct display_cursor *cursor);
+	void (*set_cursor)(struct display *display, unsigned head,
+			const struct display_cursor *cursor);
 	/* In pixels of the head: where the hotspot is. Required. */
 	void (*move_cursor)(struct display *display, unsigned head, int32_t x, int32_t y);
 	void (*destroy)(struct display *display); /* required */
@@ -115,7 +124,10 @@ struct display {
 	uint32_t accepts; /* of this instance */
 };
 
-/* Opens the named display ("none", "egl-headless", "sdl"). NULL with an error that names what is missing. */
+/*
+ * Opens the named display ("none", "egl-headless", "sdl"). NULL with an error that names what is
+ * missing.
+ */
 struct display *display_create(
 		const char *name, const struct display_config *config, GError **error);
 void display_destroy(struct display *display); /* may be NULL */
@@ -123,8 +135,8 @@ void display_destroy(struct display *display); /* may be NULL */
 void display_present(struct display *display, unsigned head, struct display_frame *frame,
 		const struct rect *damage /* may be NULL */);
 void display_disable(struct display *display, unsigned head);
-void display_set_cursor(
-		struct display *display, unsigned head, const struct display_cursor *cursor /* may be NULL */);
+void display_set_cursor(struct display *display, unsigned head,
+		const struct display_cursor *cursor /* may be NULL */);
 void display_move_cursor(struct display *display, unsigned head, int32_t x, int32_t y);
 
 #endif

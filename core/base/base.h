@@ -20,10 +20,10 @@
 #define GUEST_PAGE_SIZE UINT64_C(4096)
 
 /* The object of the given type whose member ptr points at. */
-#define container_of(ptr, type, member)                                                            \
-	({                                                                                         \
-		const __typeof__(((type *)0)->member) *member_ptr_ = (ptr);                        \
-		(type *)((char *)(uintptr_t)member_ptr_ - offsetof(type, member));                 \
+#define container_of(ptr, type, member) \
+	({ \
+		const __typeof__(((type *)0)->member) *member_ptr_ = (ptr); \
+		(type *)((char *)(uintptr_t)member_ptr_ - offsetof(type, member)); \
 	})
 
 #define BIT(n) (UINT64_C(1) << (n))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arithmetic on numbers that came from a guest. Every helper returns false where the true result does not fit
- * and writes its result only on success.
+ * Arithmetic on numbers that came from a guest. Every helper returns false where the true result
+ * does not fit and writes its result only on success.
  */
 #ifndef CORE_BASE_CHECKED_H
 #define CORE_BASE_CHECKED_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time as the guest's devices see it, in nanoseconds since the machine started. A host clock follows
- * CLOCK_MONOTONIC and can be stopped while the machine is paused; a virtual clock advances only when told
- * (by executed instructions, or by a test), which makes runs repeatable.
+ * Time as the guest's devices see it, in nanoseconds since the machine started. A host clock
+ * follows CLOCK_MONOTONIC and can be stopped while the machine is paused; a virtual clock advances
+ * only when told (by executed instructions, or by a test), which makes runs repeatable.
  *
- * Timers fire on the thread that calls clock_run_timers(): the machine's main loop, woken by clock_fd(), or a
- * test. A callback may arm or cancel any timer, its own included.
+ * Timers fire on the thread that calls clock_run_timers(): the machine's main loop, woken by
+ * clock_fd(), or a test. A callback may arm or cancel any timer, its own included.
  */
 #ifndef CORE_BASE_CLOCK_H
 #define CORE_BASE_CLOCK_H

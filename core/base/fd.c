@@ -11,7 +11,8 @@ void fd_close(int *fd)
 {
 	if (*fd >= 0) {
 		int saved = errno;
-		(void)close(*fd); /* nothing can be done about a failing close of what was already written */
+		/* nothing can be done about a failing close of what was already written */
+		(void)close(*fd);
 		errno = saved;
 	}
 	*fd = -1;
@@ -43,7 +44,8 @@ bool fd_pread_all(int fd, void *buf, size_t len, off_t offset, GError **error)
 			return false;
 		}
 		if (n == 0) {
-			g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_IO, "read: unexpected end of file");
+			g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_IO,
+					"read: unexpected end of file");
 			return false;
 		}
 		at += n;

@@ -25,8 +25,8 @@ bool log_set_file(const char *path, GError **error)
 {
 	FILE *file = fopen(path, "we");
 	if (!file) {
-		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "log file '%s': %s", path,
-				g_strerror(errno));
+		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
+				"log file '%s': %s", path, g_strerror(errno));
 		return false;
 	}
 	setvbuf(file, NULL, _IOLBF, 0);
@@ -39,7 +39,8 @@ static void write_line(const char *tag, const char *text, unsigned suppressed)
 	FILE *out = log_state.file ? log_state.file : stderr;
 
 	if (suppressed > 0) {
-		fprintf(out, "%s: %s%s (%u more were not shown)\n", log_state.program, tag, text, suppressed);
+		fprintf(out, "%s: %s%s (%u more were not shown)\n", log_state.program, tag, text,
+				suppressed);
 	} else {
 		fprintf(out, "%s: %s%s\n", log_state.program, tag, text);
 	}

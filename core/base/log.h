@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the program says on stderr. Levels: error (we gave up), warn (degraded; the text says what happens
- * instead), info (a few lines a run), debug. Faults of the guest have a channel of their own,
- * guest_error(), which is rate-limited for each place that reports. All calls are thread-safe.
+ * What the program says on stderr. Levels: error (we gave up), warn (degraded; the text says what
+ * happens instead), info (a few lines a run), debug. Faults of the guest have a channel of their
+ * own, guest_error(), which is rate-limited for each place that reports. All calls are thread-safe.
  */
 #ifndef CORE_BASE_LOG_H
 #define CORE_BASE_LOG_H
@@ -23,7 +23,10 @@ struct ratelimit {
 	unsigned suppressed;
 };
 
-/* Sets the program name that starts every line and the highest level shown. Call before threads start. */
+/*
+ * Sets the program name that starts every line and the highest level shown. Call before threads
+ * start.
+ */
 void log_init(const char *program, enum log_level level);
 
 /* Sends the lines to the file at path instead of stderr. Call before threads start. */
@@ -38,10 +41,10 @@ void log_guest_error(struct ratelimit *limit, const char *format, ...) G_GNUC_PR
 #define log_debug(...) log_message(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 /* Reports something a guest did wrong. Cheap to call from anywhere a guest can reach. */
-#define guest_error(...)                                                                           \
-	do {                                                                                       \
-		static struct ratelimit limit_;                                                    \
-		log_guest_error(&limit_, __VA_ARGS__);                                             \
+#define guest_error(...) \
+	do { \
+		static struct ratelimit limit_; \
+		log_guest_error(&limit_, __VA_ARGS__); \
 	} while (0)
 
 #endif

@@ -22,8 +22,8 @@ static void *thread_start(void *arg)
 	return NULL;
 }
 
-bool thread_create(
-		pthread_t *ret_thread, const char *name, void (*fn)(void *opaque), void *opaque, GError **error)
+bool thread_create(pthread_t *ret_thread, const char *name, void (*fn)(void *opaque), void *opaque,
+		GError **error)
 {
 	struct start *start = g_new0(struct start, 1);
 	sigset_t all, old;
@@ -33,7 +33,9 @@ bool thread_create(
 	start->opaque = opaque;
 
 	sigfillset(&all);
-	/* Faults are delivered to the thread that made them; blocking those would kill the process. */
+	/*
+	 * Faults are delivered to the thread that made them; blocking those would kill the process.
+	 */
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	sigdelset(&all, SIGFPE);
@@ -43,8 +45,8 @@ bool thread_create(
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (ret != 0) {
 		g_free(start);
-		g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(ret), "thread '%s': %s", name,
-				g_strerror(ret));
+		g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(ret),
+				"thread '%s': %s", name, g_strerror(ret));
 		return false;
 	}
 	return true;

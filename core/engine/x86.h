@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The architectural state of an x86-64 processor and the bits of its registers: what every engine, the boot code,
- * the debugger and save/restore agree on. Names are those of the Intel SDM.
+ * The architectural state of an x86-64 processor and the bits of its registers: what every engine,
+ * the boot code, the debugger and save/restore agree on. Names are those of the Intel SDM.
  */
 #ifndef CORE_ENGINE_X86_H
 #define CORE_ENGINE_X86_H
@@ -9,13 +9,32 @@
 #include "core/base/base.h"
 
 enum x86_reg {
-	X86_RAX, X86_RCX, X86_RDX, X86_RBX, X86_RSP, X86_RBP, X86_RSI, X86_RDI,
-	X86_R8, X86_R9, X86_R10, X86_R11, X86_R12, X86_R13, X86_R14, X86_R15,
+	X86_RAX,
+	X86_RCX,
+	X86_RDX,
+	X86_RBX,
+	X86_RSP,
+	X86_RBP,
+	X86_RSI,
+	X86_RDI,
+	X86_R8,
+	X86_R9,
+	X86_R10,
+	X86_R11,
+	X86_R12,
+	X86_R13,
+	X86_R14,
+	X86_R15,
 	X86_REG_COUNT,
 };
 
 enum x86_segment_reg {
-	X86_ES, X86_CS, X86_SS, X86_DS, X86_FS, X86_GS,
+	X86_ES,
+	X86_CS,
+	X86_SS,
+	X86_DS,
+	X86_FS,
+	X86_GS,
 	X86_SEGMENT_COUNT,
 };
 
@@ -38,7 +57,7 @@ enum x86_segment_reg {
 #define X86_FLAG_VIF BIT(19)
 #define X86_FLAG_VIP BIT(20)
 #define X86_FLAG_ID BIT(21)
-#define X86_FLAGS_ARITH                                                                            \
+#define X86_FLAGS_ARITH \
 	(X86_FLAG_CF | X86_FLAG_PF | X86_FLAG_AF | X86_FLAG_ZF | X86_FLAG_SF | X86_FLAG_OF)
 
 #define X86_CR0_PE BIT(0)
@@ -78,11 +97,24 @@ enum x86_segment_reg {
 #define X86_EFER_NXE BIT(11)
 
 enum x86_vector {
-	X86_VECTOR_DE = 0, X86_VECTOR_DB = 1, X86_VECTOR_NMI = 2, X86_VECTOR_BP = 3,
-	X86_VECTOR_OF = 4, X86_VECTOR_BR = 5, X86_VECTOR_UD = 6, X86_VECTOR_NM = 7,
-	X86_VECTOR_DF = 8, X86_VECTOR_TS = 10, X86_VECTOR_NP = 11, X86_VECTOR_SS = 12,
-	X86_VECTOR_GP = 13, X86_VECTOR_PF = 14, X86_VECTOR_MF = 16, X86_VECTOR_AC = 17,
-	X86_VECTOR_MC = 18, X86_VECTOR_XM = 19,
+	X86_VECTOR_DE = 0,
+	X86_VECTOR_DB = 1,
+	X86_VECTOR_NMI = 2,
+	X86_VECTOR_BP = 3,
+	X86_VECTOR_OF = 4,
+	X86_VECTOR_BR = 5,
+	X86_VECTOR_UD = 6,
+	X86_VECTOR_NM = 7,
+	X86_VECTOR_DF = 8,
+	X86_VECTOR_TS = 10,
+	X86_VECTOR_NP = 11,
+	X86_VECTOR_SS = 12,
+	X86_VECTOR_GP = 13,
+	X86_VECTOR_PF = 14,
+	X86_VECTOR_MF = 16,
+	X86_VECTOR_AC = 17,
+	X86_VECTOR_MC = 18,
+	X86_VECTOR_XM = 19,
 };
 
 /* Page fault error code (SDM vol. 3, 4.7). */
@@ -92,7 +124,10 @@ enum x86_vector {
 #define X86_PF_RESERVED BIT(3)
 #define X86_PF_FETCH BIT(4)
 
-/* Segment attributes as in bits 8-23 of a descriptor's second word, shifted down by 8 (as in VMX access rights). */
+/*
+ * Segment attributes as in bits 8-23 of a descriptor's second word, shifted down by 8 (as in VMX
+ * access rights).
+ */
 #define X86_SEG_TYPE_MASK 0xfu
 #define X86_SEG_ACCESSED BIT(0)
 #define X86_SEG_WRITABLE BIT(1) /* data; readable for code */
@@ -119,7 +154,10 @@ struct x86_table {
 	uint16_t limit;
 };
 
-/* The register file that debuggers, boot code and save/restore read and write while a vCPU stands still. */
+/*
+ * The register file that debuggers, boot code and save/restore read and write while a vCPU stands
+ * still.
+ */
 struct x86_state {
 	uint64_t regs[X86_REG_COUNT];
 	uint64_t rip;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control channel between the machine and the picture: a seqpacket socket pair that carries what vhost-user does not.
- * One packet a message: header, fixed payload, at most one file descriptor. Both programs come from one build; version is checked all
- * the same, and every number is checked by the receiver.
+ * The control channel between the machine and the picture: a seqpacket socket pair that carries
+ * what vhost-user does not. One packet a message: header, fixed payload, at most one file
+ * descriptor. Both programs come from one build; version is checked all the same, and every number
+ * is checked by the receiver.
  */
 #ifndef CORE_VIRTIO_CONTROL_H
 #define CORE_VIRTIO_CONTROL_H
@@ -85,10 +86,16 @@ struct control_message {
 };
 _Static_assert(sizeof(union control_payload) <= CONTROL_MAX_PAYLOAD, "one packet");
 
-/* Sends without blocking: false with G_FILE_ERROR_AGAIN if the peer does not read. fd is not closed. */
+/*
+ * Sends without blocking: false with G_FILE_ERROR_AGAIN if the peer does not read. fd is not
+ * closed.
+ */
 bool control_send(int socket, const struct control_message *message, GError **error);
 
-/* Receives one message if there is one. False at end of stream, on malformed packets, and (G_FILE_ERROR_AGAIN) when empty. */
+/*
+ * Receives one message if there is one. False at end of stream, on malformed packets, and
+ * (G_FILE_ERROR_AGAIN) when empty.
+ */
 bool control_receive(int socket, struct control_message *ret_message, GError **error);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vhost-user messages (QEMU's docs/interop/vhost-user.rst): wire format, sending and receiving with file descriptors.
- * Both halves use it: the machine as front end (master), the picture as back end (slave).
+ * vhost-user messages (QEMU's docs/interop/vhost-user.rst): wire format, sending and receiving with
+ * file descriptors. Both halves use it: the machine as front end (master), the picture as back end
+ * (slave).
  */
 #ifndef CORE_VIRTIO_VHOST_USER_H
 #define CORE_VIRTIO_VHOST_USER_H
@@ -82,7 +83,8 @@ struct vhost_user_vring_state {
 struct vhost_user_vring_addr {
 	uint32_t index;
 	uint32_t flags;
-	uint64_t desc, used, avail; /* front-end virtual addresses: userspace_addr of the memory table */
+	uint64_t desc, used,
+			avail; /* front-end virtual addresses: userspace_addr of the memory table */
 	uint64_t log;
 };
 _Static_assert(sizeof(struct vhost_user_vring_addr) == 40, "vhost-user vring address");
@@ -127,7 +129,10 @@ union vhost_user_payload {
 struct vhost_user_message {
 	struct vhost_user_header header;
 	union vhost_user_payload payload;
-	/* Descriptors that came or go with it. Received ones belong to whoever takes them; -1 beyond nfds. */
+	/*
+	 * Descriptors that came or go with it. Received ones belong to whoever takes them; -1
+	 * beyond nfds.
+	 */
 	int fds[VHOST_USER_MAX_FDS];
 	unsigned nfds;
 };
@@ -136,8 +141,8 @@ struct vhost_user_message {
 bool vhost_user_send(int socket, const struct vhost_user_message *message, GError **error);
 
 /*
- * Receives one message, checked for version and size. False at end of stream (error G_FILE_ERROR_PIPE) or on a malformed
- * message. Blocks.
+ * Receives one message, checked for version and size. False at end of stream (error
+ * G_FILE_ERROR_PIPE) or on a malformed message. Blocks.
  */
 bool vhost_user_receive(int socket, struct vhost_user_message *ret_message, GError **error);
 

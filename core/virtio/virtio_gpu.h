@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Wire format of the virtio GPU device (virtio 1.3, 5.7). Everything is little endian, as the host is. */
+/*
+ * Wire format of the virtio GPU device (virtio 1.3, 5.7). Everything is little endian, as the host
+ * is.
+ */
 #ifndef CORE_VIRTIO_VIRTIO_GPU_H
 #define CORE_VIRTIO_VIRTIO_GPU_H
 
@@ -151,7 +154,10 @@ struct virtio_gpu_resource_create_2d {
 };
 _Static_assert(sizeof(struct virtio_gpu_resource_create_2d) == 40, "virtio 5.7.6.8");
 
-/* RESOURCE_UNREF, ATTACH_BACKING's fixed part, DETACH_BACKING, ASSIGN_UUID, CTX_*_RESOURCE, UNMAP_BLOB. */
+/*
+ * RESOURCE_UNREF, ATTACH_BACKING's fixed part, DETACH_BACKING, ASSIGN_UUID, CTX_*_RESOURCE,
+ * UNMAP_BLOB.
+ */
 struct virtio_gpu_resource_cmd {
 	struct virtio_gpu_ctrl_hdr hdr;
 	uint32_t resource_id;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device's side of a split virtqueue (virtio 1.3, 2.7): indirect descriptors, event index, and every check on
- * what the driver wrote. A chain that is wrong (loop, out of RAM, zero length, too long, device-readable after
- * device-writable) breaks the queue: pop returns NULL from then on and virtqueue_broken() says why; the device
- * asks for a reset (DEVICE_NEEDS_RESET) and the VM carries on.
+ * The device's side of a split virtqueue (virtio 1.3, 2.7): indirect descriptors, event index, and
+ * every check on what the driver wrote. A chain that is wrong (loop, out of RAM, zero length, too
+ * long, device-readable after device-writable) breaks the queue: pop returns NULL from then on and
+ * virtqueue_broken() says why; the device asks for a reset (DEVICE_NEEDS_RESET) and the VM carries
+ * on.
  *
  * Not thread-safe: the owner locks around the calls. Elements may be pushed in any order.
  */
@@ -43,7 +44,10 @@ struct virtqueue_element {
 	struct guest_mapping *mappings; /* readable ones first; virtqueue's */
 };
 
-/* Checks the config and maps the rings. NULL with an error where the guest's numbers are wrong. memory is borrowed. */
+/*
+ * Checks the config and maps the rings. NULL with an error where the guest's numbers are wrong.
+ * memory is borrowed.
+ */
 struct virtqueue *virtqueue_create(
 		struct guest_memory *memory, const struct virtqueue_config *config, GError **error);
 
@@ -53,18 +57,29 @@ void virtqueue_destroy(struct virtqueue *vq);
 /* The next request, or NULL. Each must come back by push or abandon. */
 struct virtqueue_element *virtqueue_pop(struct virtqueue *vq);
 
-/* Completes the request: written bytes of its writable buffers, from the start. Frees the element. */
+/*
+ * The request with this head, although it is not the next: one that a predecessor of the device
+ * took and did not answer. NULL if its chain is wrong.
+ */
+struct virtqueue_element *virtqueue_take(struct virtqueue *vq, uint16_t head);
+
+/*
+ * Completes the request: written bytes of its writable buffers, from the start. Frees the element.
+ */
 void virtqueue_push(struct virtqueue *vq, struct virtqueue_element *element, size_t written);
 
 /* Frees the element without completing it (reset, tear-down). */
 void virtqueue_abandon(struct virtqueue *vq, struct virtqueue_element *element);
 
-/* Whether the driver wants an interrupt for what was pushed since the last call (VIRTIO_F_EVENT_IDX, 2.7.7). */
+/*
+ * Whether the driver wants an interrupt for what was pushed since the last call
+ * (VIRTIO_F_EVENT_IDX, 2.7.7).
+ */
 bool virtqueue_needs_notify(struct virtqueue *vq);
 
 /*
- * Says whether the device wants kicks. virtqueue_enable_kicks() returns true if requests came meanwhile:
- * pop again before sleeping.
+ * Says whether the device wants kicks. virtqueue_enable_kicks() returns true if requests came
+ * meanwhile: pop again before sleeping.
  */
 void virtqueue_disable_kicks(struct virtqueue *vq);
 bool virtqueue_enable_kicks(struct virtqueue *vq);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What renders: 2d (pixman) or virgl (virglrenderer), a fake one in tests, others later. Every call comes from the GPU's worker
- * thread, the only owner of the renderer. Functions that do what a guest asked return 0 or the virtio error
- * code to reply (VIRTIO_GPU_RESP_ERR_*).
+ * What renders: 2d (pixman) or virgl (virglrenderer), a fake one in tests, others later. Every call
+ * comes from the GPU's worker thread, the only owner of the renderer. Functions that do what a
+ * guest asked return 0 or the virtio error code to reply (VIRTIO_GPU_RESP_ERR_*).
  *
- * The GPU has already checked what it can know: ids exist, rectangles lie inside resources, limits hold. A back end checks what only
- * it can know, and trusts no stream.
+ * The GPU has already checked what it can know: ids exist, rectangles lie inside resources, limits
+ * hold. A back end checks what only it can know, and trusts no stream.
  */
 #ifndef GPU_BACKENDS_BACKEND_H
 #define GPU_BACKENDS_BACKEND_H
@@ -51,8 +51,8 @@ struct gpu_timeline_id {
 /* What the back end reports while poll or any other call runs, on the worker thread. */
 struct gpu_backend_events {
 	/* Every fence with a sequence number <= seq on this timeline has signalled. */
-	void (*fence_signalled)(
-			struct gpu_backend_events *events, struct gpu_timeline_id timeline, uint64_t seq);
+	void (*fence_signalled)(struct gpu_backend_events *events, struct gpu_timeline_id timeline,
+			uint64_t seq);
 };
 
 struct gpu_backend_config {
@@ -64,6 +64,7 @@ struct gpu_backend_config {
 struct gpu_backend_impl {
 	const char *name;
 	bool is_3d; /* offers contexts, capsets, streams */
+	bool context_init; /* honours ctx_create's context_init, and fences on every ring */
 
 	struct gpu_backend *(*create)(const struct gpu_backend_config *config, GError **error);
 	/* Gives back everything. Reset is destroy + create. */
@@ -85,32 +86,47 @@ struct gpu_backend_impl {
 	void (*ctx_attach)(struct gpu_backend *backend, uint32_t ctx_id, uint32_t resource_id);
 	void (*ctx_detach)(struct gpu_backend *backend, uint32_t ctx_id, uint32_t resource_id);
 	/* size is a multiple of 4; words is a private copy. */
-	uint32_t (*submit)(struct gpu_backend *backend, uint32_t ctx_id, uint32_t *words, size_t size);
+	uint32_t (*submit)(
+			struct gpu_backend *backend, uint32_t ctx_id, uint32_t *words, size_t size);
 
-	/* Bytes of host memory the resource will take; false if no such resource can exist. For the accounting. */
+	/*
+	 * Bytes of host memory the resource will take; false if no such resource can exist. For the
+	 * accounting.
+	 */
 	bool (*resource_size)(struct gpu_backend *backend, const struct gpu_resource_desc *desc,
 			uint64_t *ret_bytes);
-	uint32_t (*resource_create)(struct gpu_backend *backend, const struct gpu_resource_desc *desc);
+	uint32_t (*resource_create)(
+			struct gpu_backend *backend, const struct gpu_resource_desc *desc);
 	void (*resource_destroy)(struct gpu_backend *backend, uint32_t resource_id);
 	/* iov stays valid until detach. */
 	uint32_t (*backing_attach)(struct gpu_backend *backend, uint32_t resource_id,
 			struct iovec *iov, unsigned count);
 	void (*backing_detach)(struct gpu_backend *backend, uint32_t resource_id);
 
-	uint32_t (*transfer_to_host)(struct gpu_backend *backend, const struct gpu_transfer *transfer);
+	uint32_t (*transfer_to_host)(
+			struct gpu_backend *backend, const struct gpu_transfer *transfer);
 	uint32_t (*transfer_from_host)(
 			struct gpu_backend *backend, const struct gpu_transfer *transfer);
 
-	/* Signals seq on the timeline once all work submitted before has completed. Sequence numbers of a timeline grow. */
-	uint32_t (*fence)(struct gpu_backend *backend, struct gpu_timeline_id timeline, uint64_t seq);
-
-	/* Copies rect of a single-level 2D resource, rows top down, into buf as *ret_format. stride in bytes. */
-	uint32_t (*read_pixels)(struct gpu_backend *backend, uint32_t resource_id,
-			const struct rect *rect, void *buf, uint32_t stride, enum pixel_format *ret_format);
+	/*
+	 * Signals seq on the timeline once all work submitted before has completed. Sequence
+	 * numbers of a timeline grow.
+	 */
+	uint32_t (*fence)(
+			struct gpu_backend *backend, struct gpu_timeline_id timeline, uint64_t seq);
 
 	/*
-	 * What a display may show directly without a copy: fills kind, format, image size, pixels or texture, y_inverted.
-	 * False if the resource can only be read. The image stays good until the resource is destroyed.
+	 * Copies rect of a single-level 2D resource, rows top down, into buf as *ret_format. stride
+	 * in bytes.
+	 */
+	uint32_t (*read_pixels)(struct gpu_backend *backend, uint32_t resource_id,
+			const struct rect *rect, void *buf, uint32_t stride,
+			enum pixel_format *ret_format);
+
+	/*
+	 * What a display may show directly without a copy: fills kind, format, image size, pixels
+	 * or texture, y_inverted. False if the resource can only be read. The image stays good
+	 * until the resource is destroyed.
 	 */
 	bool (*scanout_image)(struct gpu_backend *backend, uint32_t resource_id, uint32_t accepts,
 			struct display_frame *ret_frame);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software CPU's processor state, and how instruction code raises exceptions. One struct cpu a vCPU; everything in
- * it belongs to the vCPU's thread unless a comment says otherwise.
+ * The software CPU's processor state, and how instruction code raises exceptions. One struct cpu a
+ * vCPU; everything in it belongs to the vCPU's thread unless a comment says otherwise.
  *
- * Control flow: instruction code that faults calls cpu_raise*(), which does not return: it unwinds to the run loop,
- * where the exception is delivered. So an instruction checks and reads everything that can fault before it changes
- * anything the guest can see. cpu->rip is the address of the instruction being executed until it completes.
+ * Control flow: instruction code that faults calls cpu_raise*(), which does not return: it unwinds
+ * to the run loop, where the exception is delivered. So an instruction checks and reads everything
+ * that can fault before it changes anything the guest can see. cpu->rip is the address of the
+ * instruction being executed until it completes.
  */
 #ifndef CORE_ENGINE_SOFT_CPU_H
 #define CORE_ENGINE_SOFT_CPU_H
@@ -21,7 +22,10 @@ struct cpuid_table;
 struct guest_memory;
 struct soft_engine;
 
-/* The FXSAVE image (SDM vol. 1, 10.5.1): the home of x87, MMX, XMM and MXCSR while no native thunk runs. */
+/*
+ * The FXSAVE image (SDM vol. 1, 10.5.1): the home of x87, MMX, XMM and MXCSR while no native thunk
+ * runs.
+ */
 struct cpu_fx {
 	uint16_t fcw, fsw;
 	uint8_t ftw, reserved0; /* abridged tag word */
@@ -35,8 +39,8 @@ struct cpu_fx {
 _Static_assert(sizeof(struct cpu_fx) == 512, "FXSAVE image");
 
 /*
- * The software TLB. Which set is in use follows from privilege: supervisor accesses may not touch user pages under
- * SMAP unless EFLAGS.AC is set, so they have two sets.
+ * The software TLB. Which set is in use follows from privilege: supervisor accesses may not touch
+ * user pages under SMAP unless EFLAGS.AC is set, so they have two sets.
  */
 enum tlb_set {
 	TLB_SUPERVISOR,
@@ -50,9 +54,9 @@ enum tlb_set {
 #define TLB_INVALID UINT64_MAX
 
 /*
- * tag is the linear page address (bits 0-11 zero) or TLB_INVALID; host = linear + addend. An entry is present only where the
- * access may go straight to RAM: a write entry exists only when the page is writable RAM, its dirty bit is set in the
- * page tables, and no decoded code comes from it.
+ * tag is the linear page address (bits 0-11 zero) or TLB_INVALID; host = linear + addend. An entry
+ * is present only where the access may go straight to RAM: a write entry exists only when the page
+ * is writable RAM, its dirty bit is set in the page tables, and no decoded code comes from it.
  */
 struct tlb_entry {
 	uint64_t tag;
@@ -66,7 +70,8 @@ struct tlb {
 
 /* Why the run loop must look up; set by any thread with cpu_request(), taken by the vCPU. */
 enum cpu_request {
-	CPU_REQUEST_INTERRUPT = 1 << 0, /* the local APIC or the 8259 may have something to deliver */
+	CPU_REQUEST_INTERRUPT =
+			1 << 0, /* the local APIC or the 8259 may have something to deliver */
 	CPU_REQUEST_NMI = 1 << 1,
 	CPU_REQUEST_INIT = 1 << 2,
 	CPU_REQUEST_SIPI = 1 << 3,
@@ -87,15 +92,19 @@ struct cpu {
 	uint64_t regs[X86_REG_COUNT];
 	uint64_t rip; /* of the current instruction, offset within CS */
 	uint64_t next_rip; /* written by instructions that end a block; where execution goes on */
-	uint64_t rflags; /* complete, arithmetic flags computed eagerly; bit 1 set, bits 3, 5, 15 clear */
-	uint64_t seg_base[X86_SEGMENT_COUNT]; /* effective bases: in 64-bit mode 0 but for FS and GS */
+	/* complete, arithmetic flags computed eagerly; bit 1 set, bits 3, 5, 15 clear */
+	uint64_t rflags;
+	uint64_t seg_base
+			/* effective bases: in 64-bit mode 0 but for FS and GS */
+			[X86_SEGMENT_COUNT];
 	struct tlb *tlb; /* &tlbs[current set] */
 	uint32_t request; /* enum cpu_request; atomic, any thread */
 	uint8_t mode; /* enum insn_mode: of CS */
 	uint8_t stack_size; /* bytes a stack pointer has: 2, 4 or 8 */
 	uint8_t cpl;
 	uint8_t interrupt_shadow; /* 1 during the instruction after STI, MOV SS, POP SS */
-	bool segments_checked; /* some data segment needs limit or type checks: not flat 32-bit, not 64-bit mode */
+	/* some data segment needs limit or type checks: not flat 32-bit, not 64-bit mode */
+	bool segments_checked;
 	uint64_t instructions; /* executed so far, this vCPU; statistics and virtual time */
 
 	struct x86_segment seg[X86_SEGMENT_COUNT]; /* hidden parts included */
@@ -148,7 +157,10 @@ _Noreturn void cpu_raise_page_fault(struct cpu *cpu, uint64_t linear, uint32_t e
 /* Sets request bits and wakes the vCPU if it halts. Any thread. */
 void cpu_request(struct cpu *cpu, uint32_t requests);
 
-/* Recomputes mode, stack_size, seg_base, tlb set, segments_checked after a change of CS, SS, CR0, CR4, EFER, CPL or AC. */
+/*
+ * Recomputes mode, stack_size, seg_base, tlb set, segments_checked after a change of CS, SS, CR0,
+ * CR4, EFER, CPL or AC.
+ */
 void cpu_update_mode(struct cpu *cpu);
 
 /* Puts the processor into its power-up (init false) or INIT state (SDM vol. 3, table 10-1). */

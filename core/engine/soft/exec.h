@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From decoded instructions to the functions that execute them. Each bind function sets insn->exec (never NULL: at
- * worst to exec_undefined) for the classes it owns; binding happens once, when a block is decoded.
+ * From decoded instructions to the functions that execute them. Each bind function sets insn->exec
+ * (never NULL: at worst to exec_undefined) for the classes it owns; binding happens once, when a
+ * block is decoded.
  *
- * An exec function runs with cpu->rip at its instruction. One that ends a block (INSN_FLAG_ENDS_BLOCK) finds
- * cpu->next_rip set to the following instruction and overwrites it to branch; others leave next_rip alone.
+ * An exec function runs with cpu->rip at its instruction. One that ends a block
+ * (INSN_FLAG_ENDS_BLOCK) finds cpu->next_rip set to the following instruction and overwrites it to
+ * branch; others leave next_rip alone.
  */
 #ifndef CORE_ENGINE_SOFT_EXEC_H
 #define CORE_ENGINE_SOFT_EXEC_H
@@ -18,8 +20,9 @@ void exec_bind_integer(struct insn *insn);
 void exec_bind_system(struct insn *insn);
 
 /*
- * INSN_CLASS_X87, MMX, SSE: exec_native.c. May build a native thunk for the instruction, shared between equal ones;
- * thunks live as long as the engine. The CPU's checks (#NM, #UD by CR0/CR4, #MF, #XM) are made at execution.
+ * INSN_CLASS_X87, MMX, SSE: exec_native.c. May build a native thunk for the instruction, shared
+ * between equal ones; thunks live as long as the engine. The CPU's checks (#NM, #UD by CR0/CR4,
+ * #MF, #XM) are made at execution.
  */
 void exec_bind_native(struct insn *insn);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software CPU's memory management: linear addresses to guest memory through the software TLB, page table walks with
- * accessed and dirty bits, devices behind it. Every access raises the page fault it deserves and then does not return.
- * Addresses here are linear; segmentation is in operand.h. SDM vol. 3, chapter 4.
+ * The software CPU's memory management: linear addresses to guest memory through the software TLB,
+ * page table walks with accessed and dirty bits, devices behind it. Every access raises the page
+ * fault it deserves and then does not return. Addresses here are linear; segmentation is in
+ * operand.h. SDM vol. 3, chapter 4.
  */
 #ifndef CORE_ENGINE_SOFT_MMU_H
 #define CORE_ENGINE_SOFT_MMU_H
@@ -17,7 +18,10 @@ enum mmu_access {
 	MMU_FETCH,
 };
 
-/* The slow paths: TLB misses, page crossings, devices. size is 1, 2, 4 or 8. Supervisor: as CPL 0 whatever the CPL. */
+/*
+ * The slow paths: TLB misses, page crossings, devices. size is 1, 2, 4 or 8. Supervisor: as CPL 0
+ * whatever the CPL.
+ */
 uint64_t mmu_load_slow(struct cpu *cpu, uint64_t linear, unsigned size);
 void mmu_store_slow(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
 
@@ -25,7 +29,10 @@ void mmu_store_slow(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned s
 uint64_t mmu_load_supervisor(struct cpu *cpu, uint64_t linear, unsigned size);
 void mmu_store_supervisor(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
 
-/* Any length: for FXSAVE images, SSE operands and the like. A store that faults on its second page writes nothing. */
+/*
+ * Any length: for FXSAVE images, SSE operands and the like. A store that faults on its second page
+ * writes nothing.
+ */
 void mmu_load_bytes(struct cpu *cpu, uint64_t linear, void *buf, size_t len);
 void mmu_store_bytes(struct cpu *cpu, uint64_t linear, const void *buf, size_t len);
 
@@ -33,16 +40,17 @@ void mmu_store_bytes(struct cpu *cpu, uint64_t linear, const void *buf, size_t l
 void mmu_probe_write(struct cpu *cpu, uint64_t linear, size_t len);
 
 /*
- * For read-modify-write and string instructions: the host address of [linear, linear + len), when all of it is RAM in
- * one page that may be written (or read) at once; NULL if not (after raising any fault). The address is good until the next
- * call that can change mappings; never keep it across instructions.
+ * For read-modify-write and string instructions: the host address of [linear, linear + len), when
+ * all of it is RAM in one page that may be written (or read) at once; NULL if not (after raising
+ * any fault). The address is good until the next call that can change mappings; never keep it
+ * across instructions.
  */
 void *mmu_host_write(struct cpu *cpu, uint64_t linear, size_t len);
 const void *mmu_host_read(struct cpu *cpu, uint64_t linear, size_t len);
 
 /*
- * Fetch translation: the guest-physical address that linear's instruction bytes come from, and their host address in
- * *ret_host, or NULL if they are not in RAM. Raises #PF.
+ * Fetch translation: the guest-physical address that linear's instruction bytes come from, and
+ * their host address in *ret_host, or NULL if they are not in RAM. Raises #PF.
  */
 uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **ret_host);
 
@@ -65,30 +73,29 @@ static inline unsigned tlb_index(uint64_t linear)
 static inline bool tlb_hit(const struct tlb_entry *entry, uint64_t linear, unsigned size)
 {
 	return ((linear + size - 1) & ~(GUEST_PAGE_SIZE - 1)) == entry->tag &&
-			(linear & ~(GUEST_PAGE_SIZE - 1)) == entry->tag;
+	       (linear & ~(GUEST_PAGE_SIZE - 1)) == entry->tag;
 }
 
-#define MMU_DEFINE_ACCESS(bits)                                                                    \
-	static inline uint##bits##_t mmu_load##bits(struct cpu *cpu, uint64_t linear)              \
-	{                                                                                          \
-		const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)];                \
-		if (likely(tlb_hit(entry, linear, (bits) / 8))) {                                  \
-			uint##bits##_t value;                                                      \
-			memcpy(&value, (const void *)(uintptr_t)(linear + entry->addend),          \
-					(bits) / 8);                                               \
-			return value;                                                              \
-		}                                                                                  \
-		return (uint##bits##_t)mmu_load_slow(cpu, linear, (bits) / 8);                     \
-	}                                                                                          \
-	static inline void mmu_store##bits(                                                        \
-			struct cpu *cpu, uint64_t linear, uint##bits##_t value)                    \
-	{                                                                                          \
-		const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)];               \
-		if (likely(tlb_hit(entry, linear, (bits) / 8))) {                                  \
-			memcpy((void *)(uintptr_t)(linear + entry->addend), &value, (bits) / 8);   \
-			return;                                                                    \
-		}                                                                                  \
-		mmu_store_slow(cpu, linear, value, (bits) / 8);                                    \
+#define MMU_DEFINE_ACCESS(bits) \
+	static inline uint##bits##_t mmu_load##bits(struct cpu *cpu, uint64_t linear) \
+	{ \
+		const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)]; \
+		if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
+			uint##bits##_t value; \
+			memcpy(&value, (const void *)(uintptr_t)(linear + entry->addend), \
+					(bits) / 8); \
+			return value; \
+		} \
+		return (uint##bits##_t)mmu_load_slow(cpu, linear, (bits) / 8); \
+	} \
+	static inline void mmu_store##bits(struct cpu *cpu, uint64_t linear, uint##bits##_t value) \
+	{ \
+		const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)]; \
+		if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
+			memcpy((void *)(uintptr_t)(linear + entry->addend), &value, (bits) / 8); \
+			return; \
+		} \
+		mmu_store_slow(cpu, linear, value, (bits) / 8); \
 	}
 
 MMU_DEFINE_ACCESS(8)

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who executes guest code: kvm, soft (our own CPU), later xen. The machine above is the same with
+ * each of them, and a machine whose engine has no vCPU threads of ours must work.
+ *
+ * An engine dispatches memory and port accesses of its vCPUs to the machine's address spaces by
+ * itself; what comes back from a vCPU is only what the machine must decide.
+ */
+#ifndef CORE_ENGINE_ENGINE_H
+#define CORE_ENGINE_ENGINE_H
+
+#include "core/base/base.h"
+#include "core/base/clock.h"
+#include "core/engine/irqchip.h"
+#include "core/engine/x86.h"
+#include "core/memory/address_space.h"
+
+#include <pthread.h>
+
+#define ENGINE_MAX_VCPUS 64
+
+struct engine;
+struct vcpu;
+
+enum vcpu_exit {
+	VCPU_EXIT_KICKED, /* vcpu_kick() was called: look at what is wanted */
+	VCPU_EXIT_SHUTDOWN, /* triple fault */
+	VCPU_EXIT_DEBUG, /* breakpoint or single step of the debugger */
+	VCPU_EXIT_ERROR, /* the engine cannot go on; it has logged why */
+};
+
+/* What the engine tells the machine. Called on vCPU threads. */
+struct engine_events {
+	/*
+	 * A vCPU stopped for good or for the debugger (SHUTDOWN, DEBUG, ERROR). The thread waits in
+	 * the engine afterwards.
+	 */
+	void (*vcpu_stopped)(
+			struct engine_events *events, struct vcpu *vcpu, enum vcpu_exit reason);
+};
+
+struct engine_config {
+	unsigned vcpus; /* 1..ENGINE_MAX_VCPUS */
+	struct address_space *memory, *ports;
+	struct clock *clock;
+	struct irqchip_board *board;
+	struct engine_events *events;
+};
+
+enum vcpu_debug_flag {
+	VCPU_DEBUG_SINGLE_STEP = 1 << 0,
+	VCPU_DEBUG_BREAKPOINTS = 1 << 1, /* int3 goes to the debugger, not the guest */
+};
+
+struct engine_impl {
+	const char *name; /* as in -accel */
+	size_t size; /* of the engine object, which begins with struct engine */
+	size_t vcpu_size; /* of the vCPU object, which begins with struct vcpu */
+
+	/* Whether it can work here; the error says why not. May be NULL (always). */
+	bool (*probe)(GError **error);
+	/* Sets up the VM and engine->irqchip. Required. Tolerant finish. */
+	bool (*init)(struct engine *engine, GError **error);
+	void (*finish)(struct engine *engine);
+	bool (*vcpu_init)(struct vcpu *vcpu, GError **error); /* on the vCPU's thread */
+	void (*vcpu_finish)(struct vcpu *vcpu); /* on the vCPU's thread */
+	/* Runs guest code until there is something to decide. */
+	enum vcpu_exit (*vcpu_run)(struct vcpu *vcpu);
+	/* Makes a running or halted vCPU return KICKED soon. Any thread. */
+	void (*vcpu_kick)(struct vcpu *vcpu);
+	/* Power-up state; the boot CPU ready to run, others waiting for SIPI. vCPU stands still. */
+	void (*vcpu_reset)(struct vcpu *vcpu);
+	/* vCPU stands still; any thread. */
+	void (*vcpu_get_state)(struct vcpu *vcpu, struct x86_state *ret_state);
+	void (*vcpu_set_state)(struct vcpu *vcpu, const struct x86_state *state);
+	/* Linear to guest-physical as the vCPU's page tables say; for the debugger. */
+	bool (*vcpu_translate)(struct vcpu *vcpu, uint64_t linear, uint64_t *ret_physical);
+	/* flags: enum vcpu_debug_flag. */
+	bool (*vcpu_set_debug)(struct vcpu *vcpu, unsigned flags);
+};
+
+struct vcpu {
+	struct engine *engine;
+	unsigned index; /* 0 is the boot CPU; also the APIC id */
+	pthread_t thread;
+	bool thread_started;
+	/* guarded by engine->lock */
+	bool standing; /* not in vcpu_run */
+};
+
+struct engine {
+	const struct engine_impl *impl;
+	struct engine_config config;
+	struct irqchip *irqchip; /* set by init */
+	struct vcpu **vcpus; /* config.vcpus of them */
+
+	GMutex lock;
+	GCond changed; /* standing, running, quit */
+	bool running; /* vCPUs should execute; guarded by lock */
+	bool quit; /* vCPU threads should end; guarded by lock */
+};
+
+/* Creates the named engine and its vCPU threads, standing still and reset. */
+struct engine *engine_create(const char *name, const struct engine_config *config, GError **error);
+void engine_destroy(struct engine *engine); /* stops everything; may be NULL */
+
+/*
+ * "kvm" where it really works, else "soft"; *ret_reason (owned by the caller) is one line saying
+ * which and why. A /dev/kvm that only emulates instruction by instruction, or cannot run a stock
+ * kernel, does not count as working.
+ */
+const char *engine_default(char **ret_reason);
+
+/* NULL-terminated names of the engines built in. */
+const char *const *engine_names(void);
+
+/* Lets vCPUs run; stops them and waits until all stand still (not from a vCPU thread). */
+void engine_start(struct engine *engine);
+void engine_stop(struct engine *engine);
+
+/* Resets all vCPUs; they stand still. */
+void engine_reset(struct engine *engine);
+
+void vcpu_get_state(struct vcpu *vcpu, struct x86_state *ret_state);
+void vcpu_set_state(struct vcpu *vcpu, const struct x86_state *state);
+void vcpu_kick(struct vcpu *vcpu);
+
+/* The vCPU whose thread this is, NULL on others. */
+struct vcpu *vcpu_current(void);
+
+#endif

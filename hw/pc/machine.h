@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The machine that devices are realized into: what the board offers to them. Built by pc_create()
+ * (hw/pc/pc.h).
+ */
+#ifndef HW_PC_MACHINE_H
+#define HW_PC_MACHINE_H
+
+#include "core/base/base.h"
+#include "core/base/clock.h"
+#include "core/engine/engine.h"
+#include "core/memory/address_space.h"
+
+struct pci_bus;
+
+/*
+ * The legacy and I/O APIC inputs of the PC: 0-15 ISA (8259 and I/O APIC), 16-23 PCI (I/O APIC
+ * only).
+ */
+#define MACHINE_GSI_COUNT 24
+
+enum machine_event {
+	MACHINE_EVENT_POWEROFF, /* ACPI S5, or the debug-exit port */
+	MACHINE_EVENT_RESET, /* reset register, 0xcf9, keyboard controller, triple fault */
+	MACHINE_EVENT_PANICKED, /* pvpanic */
+};
+
+struct machine {
+	struct address_space *memory, *ports;
+	struct guest_memory *ram;
+	struct clock *clock;
+	struct engine *engine;
+	struct irqchip *irqchip; /* the engine's */
+	struct pci_bus *pci; /* the root bus */
+
+	/* Level of an input. Any thread, no device lock needed. */
+	void (*set_gsi)(struct machine *machine, unsigned gsi, bool level);
+	/*
+	 * Something the main loop must act on; status is the exit status of a debug exit. Any
+	 * thread.
+	 */
+	void (*event)(struct machine *machine, enum machine_event event, int status);
+};
+
+static inline void machine_set_gsi(struct machine *machine, unsigned gsi, bool level)
+{
+	assert(gsi < MACHINE_GSI_COUNT);
+	machine->set_gsi(machine, gsi, level);
+}
+
+#endif

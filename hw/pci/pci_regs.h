@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Offsets and bits of configuration space (PCI Local Bus 3.0, chapter 6; PCI Express Base 4.0,
+ * 7.5).
+ */
+#ifndef HW_PCI_PCI_REGS_H
+#define HW_PCI_PCI_REGS_H
+
+#define PCI_VENDOR_ID 0x00
+#define PCI_DEVICE_ID 0x02
+#define PCI_COMMAND 0x04
+#define PCI_COMMAND_IO 0x0001
+#define PCI_COMMAND_MEMORY 0x0002
+#define PCI_COMMAND_MASTER 0x0004
+#define PCI_COMMAND_SERR 0x0100
+#define PCI_COMMAND_INTX_DISABLE 0x0400
+#define PCI_STATUS 0x06
+#define PCI_STATUS_INTERRUPT 0x0008
+#define PCI_STATUS_CAPABILITIES 0x0010
+#define PCI_REVISION_ID 0x08
+#define PCI_CLASS_PROG 0x09
+#define PCI_CACHE_LINE_SIZE 0x0c
+#define PCI_HEADER_TYPE 0x0e
+#define PCI_HEADER_MULTIFUNCTION 0x80
+#define PCI_BAR0 0x10
+#define PCI_BAR_SPACE_IO 0x1
+#define PCI_BAR_MEMORY_TYPE_64 0x4
+#define PCI_BAR_MEMORY_PREFETCH 0x8
+#define PCI_SUBSYSTEM_VENDOR_ID 0x2c
+#define PCI_SUBSYSTEM_ID 0x2e
+#define PCI_CAPABILITY_POINTER 0x34
+#define PCI_INTERRUPT_LINE 0x3c
+#define PCI_INTERRUPT_PIN 0x3d
+#define PCI_FIRST_CAPABILITY 0x40
+
+#define PCI_CAP_ID_VENDOR 0x09
+#define PCI_CAP_ID_MSIX 0x11
+
+#define PCI_MSIX_CONTROL 2 /* from the capability */
+#define PCI_MSIX_CONTROL_MASKALL 0x4000
+#define PCI_MSIX_CONTROL_ENABLE 0x8000
+#define PCI_MSIX_TABLE 4
+#define PCI_MSIX_PBA 8
+#define PCI_MSIX_CAPABILITY_SIZE 12
+#define PCI_MSIX_ENTRY_SIZE 16
+
+#endif

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+#include "hw/virtio/picture.h"
+
+#include "core/base/fd.h"
+#include "core/base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define CHILD_VHOST_FD 3
+#define CHILD_CONTROL_FD 4
+
+/* A picture that dies this often within the window is not started again. */
+#define RESTART_LIMIT 100
+#define RESTART_WINDOW_US (60 * G_USEC_PER_SEC)
+#define PING_INTERVAL_MS 2000
+/* More than the renderer may take for one request (its own watchdog comes first). */
+#define PING_TIMEOUT_US (30 * G_USEC_PER_SEC)
+#define QUIT_TIMEOUT_US (2 * G_USEC_PER_SEC)
+
+/* An asked screendump that is not answered yet. */
+struct dump {
+	uint64_t cookie;
+	void (*done)(void *opaque, const GError *error);
+	void *opaque;
+};
+
+struct picture {
+	char **argv;
+	struct picture_events *events;
+	GPid pid; /* 0: none runs */
+	int control; /* -1: none */
+	guint control_source, child_source, ping_source;
+	bool was_ready; /* some process before this one said hello */
+	bool stopping;
+	struct control_hello hello;
+	bool said_hello;
+	GQueue dumps; /* struct dump * */
+	uint64_t next_cookie;
+	int64_t last_pong_us;
+	int64_t window_start_us;
+	unsigned restarts;
+
+	GMutex lock;
+	GCond changed;
+	int vhost; /* guarded by lock; -1: taken, or not there yet */
+	bool ready; /* guarded by lock: the process of vhost said hello */
+	char *failure; /* guarded by lock: there will be no process any more */
+};
+
+static bool spawn(struct picture *picture, GError **error);
+
+static void fail_dumps(struct picture *picture, const char *why)
+{
+	g_autoptr(GError) error = g_error_new_literal(G_FILE_ERROR, G_FILE_ERROR_IO, why);
+	struct dump *dump;
+
+	while ((dump = g_queue_pop_head(&picture->dumps))) {
+		dump->done(dump->opaque, error);
+		g_free(dump);
+	}
+}
+
+static void give_up(struct picture *picture, const char *why)
+{
+	log_error("%s: %s; the guest goes on without graphics", picture->argv[0], why);
+	g_mutex_lock(&picture->lock);
+	g_free(picture->failure);
+	picture->failure = g_strdup(why);
+	g_cond_broadcast(&picture->changed);
+	g_mutex_unlock(&picture->lock);
+}
+
+static void close_channels(struct picture *picture)
+{
+	g_clear_handle_id(&picture->control_source, g_source_remove);
+	fd_close(&picture->control);
+	g_mutex_lock(&picture->lock);
+	fd_close(&picture->vhost);
+	picture->ready = false;
+	g_mutex_unlock(&picture->lock);
+	picture->said_hello = false;
+}
+
+/* Whether another start is allowed. */
+static bool may_restart(struct picture *picture)
+{
+	int64_t now = g_get_monotonic_time();
+
+	if (now - picture->window_start_us > RESTART_WINDOW_US) {
+		picture->window_start_us = now;
+		picture->restarts = 0;
+	}
+	return ++picture->restarts <= RESTART_LIMIT;
+}
+
+static char *describe_exit(int status)
+{
+	if (WIFSIGNALED(status)) {
+		return g_strdup_printf("killed by signal %d (%s)", WTERMSIG(status),
+				strsignal(WTERMSIG(status)));
+	}
+	return g_strdup_printf("exited with status %d", WEXITSTATUS(status));
+}
+
+static void handle_exit(GPid pid, int status, gpointer opaque)
+{
+	struct picture *picture = opaque;
+	bool had_hello = picture->said_hello;
+	g_autofree char *how = describe_exit(status);
+	g_autoptr(GError) error = NULL;
+
+	g_spawn_close_pid(pid);
+	picture->child_source = 0;
+	picture->pid = 0;
+	close_channels(picture);
+	fail_dumps(picture, "the picture process died");
+	if (picture->stopping) {
+		return;
+	}
+	if (!had_hello) {
+		/* It said itself what is wrong; trying again would only say it again. */
+		give_up(picture, picture->was_ready ? how : "could not start");
+		return;
+	}
+	if (!may_restart(picture)) {
+		give_up(picture, "dies again and again");
+		return;
+	}
+	log_warn("%s %s; a new one is started, the guest sees errors", picture->argv[0], how);
+	if (!spawn(picture, &error)) {
+		give_up(picture, error->message);
+	}
+}
+
+static void handle_hello(struct picture *picture, const struct control_message *message)
+{
+	bool again = picture->was_ready;
+
+	picture->hello = message->payload.hello;
+	picture->hello.renderer[sizeof(picture->hello.renderer) - 1] = '\0';
+	picture->hello.display[sizeof(picture->hello.display) - 1] = '\0';
+	picture->said_hello = true;
+	picture->was_ready = true;
+	picture->last_pong_us = g_get_monotonic_time();
+	log_debug("picture: %s on %s", picture->hello.renderer, picture->hello.display);
+
+	g_mutex_lock(&picture->lock);
+	picture->ready = true;
+	g_cond_broadcast(&picture->changed);
+	g_mutex_unlock(&picture->lock);
+	if (again) {
+		picture->events->restarted(picture->events);
+	}
+}
+
+static void handle_dump_done(struct picture *picture, const struct control_message *message)
+{
+	for (GList *link = picture->dumps.head; link; link = link->next) {
+		struct dump *dump = link->data;
+		g_autoptr(GError) error = NULL;
+
+		if (dump->cookie != message->header.cookie) {
+			continue;
+		}
+		g_queue_delete_link(&picture->dumps, link);
+		if (!message->payload.status.ok) {
+			error = g_error_new(G_FILE_ERROR, G_FILE_ERROR_IO, "%.*s",
+					(int)sizeof(message->payload.status.message) - 1,
+					message->payload.status.message);
+		}
+		dump->done(dump->opaque, error);
+		g_free(dump);
+		return;
+	}
+}
+
+static void dispatch(struct picture *picture, const struct control_message *message)
+{
+	switch (message->header.type) {
+	case CONTROL_HELLO:
+		handle_hello(picture, message);
+		break;
+	case CONTROL_PONG:
+		picture->last_pong_us = g_get_monotonic_time();
+		break;
+	case CONTROL_SCREENDUMP_DONE:
+		handle_dump_done(picture, message);
+		break;
+	case CONTROL_INPUT:
+		picture->events->input(picture->events, &message->payload.input);
+		break;
+	case CONTROL_CLOSED:
+		picture->events->closed(picture->events);
+		break;
+	case CONTROL_LOST:
+		picture_condemn(picture, "the renderer hangs");
+		break;
+	default:
+		log_debug("picture: message %u is not for us", message->header.type);
+		break;
+	}
+}
+
+static gboolean handle_control(int fd, GIOCondition condition, gpointer opaque)
+{
+	struct picture *picture = opaque;
+	struct control_message message;
+	g_autoptr(GError) error = NULL;
+	(void)condition;
+
+	while (control_receive(fd, &message, &error)) {
+		fd_close(&message.fd);
+		dispatch(picture, &message);
+		if (picture->control != fd) {
+			return G_SOURCE_REMOVE;
+		}
+	}
+	if (g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_AGAIN)) {
+		return G_SOURCE_CONTINUE;
+	}
+	/* The child watch says what became of it. */
+	picture->control_source = 0;
+	return G_SOURCE_REMOVE;
+}
+
+static gboolean handle_ping(gpointer opaque)
+{
+	struct picture *picture = opaque;
+	struct control_message message = {
+			.header = {.version = CONTROL_VERSION, .type = CONTROL_PING},
+			.fd = -1,
+	};
+
+	if (picture->said_hello) {
+		if (g_get_monotonic_time() - picture->last_pong_us > PING_TIMEOUT_US) {
+			picture_condemn(picture, "no answer for 30 s");
+			picture->last_pong_us = g_get_monotonic_time();
+		}
+		/* silence is noticed anyway */
+		(void)control_send(picture->control, &message, NULL);
+	}
+	return G_SOURCE_CONTINUE;
+}
+
+/* The child end of a socket pair is given a fixed number; the parent's stays close-on-exec. */
+static bool spawn_with(struct picture *picture, int vhost, int control, GError **error)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, vhost, CHILD_VHOST_FD);
+	posix_spawn_file_actions_adddup2(&actions, control, CHILD_CONTROL_FD);
+	posix_spawnattr_init(&attributes);
+	sigemptyset(&none);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	/* A group of its own: Ctrl-C in the terminal is the machine's to handle. */
+	posix_spawnattr_setpgroup(&attributes, 0);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+	int ret = posix_spawn(
+			&pid, picture->argv[0], &actions, &attributes, picture->argv, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	if (ret != 0) {
+		g_set_error(error, G_SPAWN_ERROR, G_SPAWN_ERROR_FAILED, "%s: %s", picture->argv[0],
+				g_strerror(ret));
+		return false;
+	}
+	picture->pid = pid;
+	return true;
+}
+
+/* ret_fds[1] is the child's, kept clear of the numbers it will be given. */
+static bool socket_pair(int type, int ret_fds[2], GError **error)
+{
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret_fds) < 0) {
+		set_error_errno(error, "socketpair");
+		ret_fds[0] = ret_fds[1] = -1;
+		return false;
+	}
+	int moved = fcntl(ret_fds[1], F_DUPFD_CLOEXEC, CHILD_CONTROL_FD + 1);
+	if (moved < 0) {
+		set_error_errno(error, "socketpair");
+		return false;
+	}
+	fd_close(&ret_fds[1]);
+	ret_fds[1] = moved;
+	return true;
+}
+
+static bool spawn(struct picture *picture, GError **error)
+{
+	int vhost[2] = {-1, -1}, control[2] = {-1, -1};
+	bool ok = socket_pair(SOCK_STREAM, vhost, error) &&
+		  socket_pair(SOCK_SEQPACKET, control, error) &&
+		  spawn_with(picture, vhost[1], control[1], error);
+
+	fd_close(&vhost[1]);
+	fd_close(&control[1]);
+	if (!ok) {
+		fd_close(&vhost[0]);
+		fd_close(&control[0]);
+		return false;
+	}
+	g_mutex_lock(&picture->lock);
+	picture->vhost = vhost[0];
+	g_mutex_unlock(&picture->lock);
+	picture->control = control[0];
+	picture->control_source = g_unix_fd_add(
+			picture->control, G_IO_IN | G_IO_HUP, handle_control, picture);
+	picture->child_source = g_child_watch_add(picture->pid, handle_exit, picture);
+	return true;
+}
+
+static char **build_argv(const char *program, const char *const *arguments)
+{
+	GPtrArray *argv = g_ptr_array_new();
+
+	g_ptr_array_add(argv, g_strdup(program));
+	g_ptr_array_add(argv, g_strdup_printf("--vhost-fd=%d", CHILD_VHOST_FD));
+	g_ptr_array_add(argv, g_strdup_printf("--control-fd=%d", CHILD_CONTROL_FD));
+	for (unsigned i = 0; arguments[i]; i++) {
+		g_ptr_array_add(argv, g_strdup(arguments[i]));
+	}
+	g_ptr_array_add(argv, NULL);
+	return (char **)g_ptr_array_free(argv, FALSE);
+}
+
+struct picture *picture_start(const char *program, const char *const *arguments,
+		struct picture_events *events, GError **error)
+{
+	struct picture *picture = g_new0(struct picture, 1);
+
+	picture->argv = build_argv(program, arguments);
+	picture->events = events;
+	picture->control = picture->vhost = -1;
+	picture->next_cookie = 1;
+	g_mutex_init(&picture->lock);
+	g_cond_init(&picture->changed);
+	g_queue_init(&picture->dumps);
+	if (!spawn(picture, error)) {
+		picture_stop(picture);
+		return NULL;
+	}
+	picture->ping_source = g_timeout_add(PING_INTERVAL_MS, handle_ping, picture);
+	return picture;
+}
+
+/* Waits for the process to end; false if it is still there after the time. */
+static bool wait_for_exit(struct picture *picture, int64_t timeout_us)
+{
+	int64_t end = g_get_monotonic_time() + timeout_us;
+
+	while (waitpid(picture->pid, NULL, WNOHANG) == 0) {
+		if (g_get_monotonic_time() >= end) {
+			return false;
+		}
+		g_usleep(1000);
+	}
+	return true;
+}
+
+void picture_stop(struct picture *picture)
+{
+	const struct control_message quit = {
+			.header = {.version = CONTROL_VERSION, .type = CONTROL_QUIT},
+			.fd = -1,
+	};
+
+	if (!picture) {
+		return;
+	}
+	picture->stopping = true;
+	g_clear_handle_id(&picture->ping_source, g_source_remove);
+	g_clear_handle_id(&picture->child_source, g_source_remove);
+	if (picture->pid > 0) {
+		/* the socket's end says it too */
+		(void)control_send(picture->control, &quit, NULL);
+		close_channels(picture);
+		if (!wait_for_exit(picture, QUIT_TIMEOUT_US)) {
+			kill(picture->pid, SIGKILL);
+			(void)wait_for_exit(picture, QUIT_TIMEOUT_US);
+		}
+	}
+	close_channels(picture);
+	fail_dumps(picture, "the machine stops");
+	g_strfreev(picture->argv);
+	g_free(picture->failure);
+	g_mutex_clear(&picture->lock);
+	g_cond_clear(&picture->changed);
+	g_free(picture);
+}
+
+int picture_wait_socket(struct picture *picture, GError **error)
+{
+	g_mutex_lock(&picture->lock);
+	while (!picture->failure && !(picture->ready && picture->vhost >= 0)) {
+		g_cond_wait(&picture->changed, &picture->lock);
+	}
+	int fd = -1;
+	if (picture->failure) {
+		g_set_error_literal(error, G_SPAWN_ERROR, G_SPAWN_ERROR_FAILED, picture->failure);
+	} else {
+		fd = fd_steal(&picture->vhost);
+	}
+	g_mutex_unlock(&picture->lock);
+	return fd;
+}
+
+void picture_condemn(struct picture *picture, const char *reason)
+{
+	GPid pid = picture->pid;
+
+	if (pid > 0) {
+		log_warn("%s: %s; it is killed", picture->argv[0], reason);
+		kill(pid, SIGKILL);
+	}
+}
+
+const struct control_hello *picture_hello(const struct picture *picture)
+{
+	return picture->said_hello ? &picture->hello : NULL;
+}
+
+void picture_screendump(struct picture *picture, unsigned head, int take_fd,
+		void (*done)(void *opaque, const GError *error), void *opaque)
+{
+	struct dump *dump = g_new0(struct dump, 1);
+	struct control_message message = {
+			.header =
+					{
+							.version = CONTROL_VERSION,
+							.type = CONTROL_SCREENDUMP,
+							.cookie = picture->next_cookie++,
+					},
+			.payload.screendump = {.head = head, .cursor = 1},
+			.fd = take_fd,
+	};
+	g_autoptr(GError) error = NULL;
+
+	*dump = (struct dump){.cookie = message.header.cookie, .done = done, .opaque = opaque};
+	if (!picture->said_hello) {
+		error = g_error_new_literal(
+				G_FILE_ERROR, G_FILE_ERROR_AGAIN, "no picture process runs");
+	} else {
+		(void)control_send(picture->control, &message, &error);
+	}
+	fd_close(&take_fd);
+	if (error) {
+		done(opaque, error);
+		g_free(dump);
+		return;
+	}
+	g_queue_push_tail(&picture->dumps, dump);
+}
+
+void picture_set_mode(struct picture *picture, unsigned head, uint32_t width, uint32_t height)
+{
+	const struct control_message message = {
+			.header = {.version = CONTROL_VERSION, .type = CONTROL_SET_MODE},
+			.payload.mode = {.head = head, .width = width, .height = height},
+			.fd = -1,
+	};
+
+	if (picture->said_hello) {
+		(void)control_send(picture->control, &message, NULL); /* a lost mode is no harm */
+	}
+}

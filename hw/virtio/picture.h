@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The picture process as the machine sees it: started at once, watched, replaced when it dies. One
+ * a GPU device.
+ *
+ * Everything happens on the main thread, but for picture_wait_socket(), which vCPU threads may
+ * call.
+ */
+#ifndef HW_VIRTIO_PICTURE_H
+#define HW_VIRTIO_PICTURE_H
+
+#include "core/base/base.h"
+#include "core/virtio/control.h"
+
+struct picture;
+
+struct picture_events {
+	/*
+	 * A new process is ready where an old one had been connected: take its socket and set it
+	 * up.
+	 */
+	void (*restarted)(struct picture_events *events);
+	void (*input)(struct picture_events *events, const struct control_input *input);
+	/* The user closed the window. */
+	void (*closed)(struct picture_events *events);
+};
+
+/*
+ * Starts program (a path) with arguments (NULL-terminated, without the program's name) and waits
+ * for nothing. events is borrowed.
+ */
+struct picture *picture_start(const char *program, const char *const *arguments,
+		struct picture_events *events, GError **error);
+
+/* Asks it to leave, waits a little, kills it. May be NULL. */
+void picture_stop(struct picture *picture);
+
+/*
+ * The vhost-user socket of the process that runs now; blocks until it said hello. -1 with an error
+ * where there will be none: it could not start, or dies again and again. The caller owns it. Once
+ * for each process.
+ */
+int picture_wait_socket(struct picture *picture, GError **error);
+
+/* The process does not do its duty (a message timed out): it is killed and replaced. Any thread. */
+void picture_condemn(struct picture *picture, const char *reason);
+
+/* What it said of its renderer, NULL before hello. Main thread. */
+const struct control_hello *picture_hello(const struct picture *picture);
+
+/*
+ * Writes a PNG of head to fd (taken). done(opaque, error) comes on the main thread; error is NULL
+ * on success.
+ */
+void picture_screendump(struct picture *picture, unsigned head, int take_fd,
+		void (*done)(void *opaque, const GError *error), void *opaque);
+
+/* A head wants this mode; 0x0: it vanishes. */
+void picture_set_mode(struct picture *picture, unsigned head, uint32_t width, uint32_t height);
+
+#endif

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * virtio-gpu as the guest's PCI device (virtio 1.3, 5.7): configuration space and queues, which the
+ * picture process serves. What the commands do is in gpu/.
+ */
+#include "hw/virtio/virtio_gpu_pci.h"
+
+#include "core/base/log.h"
+#include "core/virtio/virtio_gpu.h"
+#include "hw/pc/machine.h"
+
+#include <string.h>
+
+#define PCI_CLASS_DISPLAY_OTHER 0x038000
+#define QUEUE_SIZE 256
+
+static struct virtio_gpu_pci *gpu_of(struct virtio_device *device)
+{
+	return container_of(device, struct virtio_gpu_pci, device);
+}
+
+/*
+ * The back end failed us in the middle of something: it is replaced, and set up when the new one is
+ * there.
+ */
+static void back_end_failed(struct virtio_gpu_pci *gpu, const GError *error)
+{
+	if (vhost_user_frontend_connected(gpu->frontend)) {
+		vhost_user_frontend_disconnect(gpu->frontend);
+		picture_condemn(gpu->picture, error->message);
+	}
+}
+
+/* Waits for the picture if it is not there yet: the first time a driver looks. Lock held. */
+static bool ensure_connected(struct virtio_gpu_pci *gpu)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (vhost_user_frontend_connected(gpu->frontend)) {
+		return true;
+	}
+	if (gpu->failed) {
+		return false;
+	}
+	int socket = picture_wait_socket(gpu->picture, &error);
+	if (socket < 0) {
+		gpu->failed = true;
+		return false;
+	}
+	if (!vhost_user_frontend_connect(gpu->frontend, socket, &error)) {
+		back_end_failed(gpu, error);
+		return false;
+	}
+	return true;
+}
+
+static uint64_t gpu_features(struct virtio_device *device)
+{
+	struct virtio_gpu_pci *gpu = gpu_of(device);
+
+	return ensure_connected(gpu) ? vhost_user_frontend_features(gpu->frontend) : 0;
+}
+
+static void gpu_config_read(struct virtio_device *device, unsigned offset, void *buf, unsigned len)
+{
+	struct virtio_gpu_pci *gpu = gpu_of(device);
+	struct virtio_gpu_config config = {.num_scanouts = 1};
+	g_autoptr(GError) error = NULL;
+
+	if (ensure_connected(gpu) && !vhost_user_frontend_get_config(gpu->frontend, 0, &config,
+						     sizeof(config), &error)) {
+		back_end_failed(gpu, error);
+	}
+	memset(buf, 0, len);
+	if (offset < sizeof(config)) {
+		memcpy(buf, (const char *)&config + offset, MIN(len, sizeof(config) - offset));
+	}
+}
+
+static void gpu_config_write(
+		struct virtio_device *device, unsigned offset, const void *buf, unsigned len)
+{
+	struct virtio_gpu_pci *gpu = gpu_of(device);
+	g_autoptr(GError) error = NULL;
+
+	if (offset != offsetof(struct virtio_gpu_config, events_clear) || len != 4) {
+		return; /* read-only */
+	}
+	if (ensure_connected(gpu) &&
+			!vhost_user_frontend_set_config(gpu->frontend, offset, buf, len, &error)) {
+		back_end_failed(gpu, error);
+	}
+}
+
+static bool gpu_start(struct virtio_device *device)
+{
+	struct virtio_gpu_pci *gpu = gpu_of(device);
+	g_autoptr(GError) error = NULL;
+
+	if (!ensure_connected(gpu)) {
+		return false;
+	}
+	if (!vhost_user_frontend_start(gpu->frontend, &error)) {
+		guest_error("%s: %s", device_name(&gpu->transport.pci.base), error->message);
+		back_end_failed(gpu, error);
+		return false;
+	}
+	return true;
+}
+
+static void gpu_stop(struct virtio_device *device)
+{
+	struct virtio_gpu_pci *gpu = gpu_of(device);
+	g_autoptr(GError) error = NULL;
+
+	if (vhost_user_frontend_connected(gpu->frontend) &&
+			!vhost_user_frontend_stop(gpu->frontend, &error)) {
+		back_end_failed(gpu, error);
+	}
+}
+
+static const struct virtio_device_impl gpu_impl = {
+		.id = VIRTIO_ID_GPU,
+		.queues = VIRTIO_GPU_QUEUE_COUNT,
+		.queue_size = QUEUE_SIZE,
+		.features = gpu_features,
+		.config_read = gpu_config_read,
+		.config_write = gpu_config_write,
+		.start = gpu_start,
+		.stop = gpu_stop,
+};
+
+static void handle_config_changed(struct vhost_user_frontend_events *events)
+{
+	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, frontend_events);
+
+	virtio_config_changed(&gpu->device);
+}
+
+static void handle_restarted(struct picture_events *events)
+{
+	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, picture_events);
+	g_autoptr(GError) error = NULL;
+
+	g_mutex_lock(&gpu->device.lock);
+	vhost_user_frontend_disconnect(gpu->frontend);
+	if (ensure_connected(gpu) && gpu->device.started &&
+			!vhost_user_frontend_start(gpu->frontend, &error)) {
+		back_end_failed(gpu, error);
+	}
+	g_mutex_unlock(&gpu->device.lock);
+}
+
+static void handle_input(struct picture_events *events, const struct control_input *input)
+{
+	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, picture_events);
+
+	if (gpu->host && gpu->host->input) {
+		gpu->host->input(gpu->host, input);
+	}
+}
+
+static void handle_closed(struct picture_events *events)
+{
+	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, picture_events);
+
+	if (gpu->host && gpu->host->closed) {
+		gpu->host->closed(gpu->host);
+	}
+}
+
+bool virtio_gpu_pci_start_picture(struct virtio_gpu_pci *gpu, const char *program,
+		const char *const *arguments, struct virtio_gpu_host *host, GError **error)
+{
+	gpu->host = host;
+	gpu->picture_events = (struct picture_events){
+			.restarted = handle_restarted,
+			.input = handle_input,
+			.closed = handle_closed,
+	};
+	gpu->picture = picture_start(program, arguments, &gpu->picture_events, error);
+	return gpu->picture != NULL;
+}
+
+static bool gpu_realize(struct device *base, struct machine *machine, GError **error)
+{
+	struct virtio_gpu_pci *gpu = container_of(base, struct virtio_gpu_pci, transport.pci.base);
+
+	assert(gpu->picture);
+	if (!virtio_device_init(&gpu->device, &gpu_impl, machine, error)) {
+		return false;
+	}
+	gpu->frontend_events.config_changed = handle_config_changed;
+	gpu->frontend = vhost_user_frontend_create(&gpu->device, &gpu->frontend_events);
+	return virtio_pci_realize(
+			&gpu->transport, machine, &gpu->device, PCI_CLASS_DISPLAY_OTHER, error);
+}
+
+static void gpu_unrealize(struct device *base)
+{
+	struct virtio_gpu_pci *gpu = container_of(base, struct virtio_gpu_pci, transport.pci.base);
+
+	virtio_pci_unrealize(&gpu->transport);
+	vhost_user_frontend_destroy(gpu->frontend);
+	gpu->frontend = NULL;
+	virtio_device_finish(&gpu->device);
+	picture_stop(gpu->picture);
+	gpu->picture = NULL;
+}
+
+static void gpu_reset_device(struct device *base)
+{
+	struct virtio_gpu_pci *gpu = container_of(base, struct virtio_gpu_pci, transport.pci.base);
+
+	virtio_pci_reset(&gpu->transport);
+}
+
+static const struct property gpu_properties[] = {
+		PCI_DEVICE_PROPERTIES(struct virtio_gpu_pci, transport.pci),
+		{.name = "max_outputs",
+				.type = PROPERTY_UINT32,
+				.offset = offsetof(struct virtio_gpu_pci, config.max_outputs),
+				.default_value = "1",
+				.min = 1,
+				.max = VIRTIO_GPU_MAX_SCANOUTS,
+				.help = "scanouts the guest sees"},
+		{.name = "xres",
+				.type = PROPERTY_UINT32,
+				.offset = offsetof(struct virtio_gpu_pci, config.xres),
+				.default_value = "1280",
+				.min = 16,
+				.max = 16384,
+				.help = "width of the preferred mode, pixels"},
+		{.name = "yres",
+				.type = PROPERTY_UINT32,
+				.offset = offsetof(struct virtio_gpu_pci, config.yres),
+				.default_value = "800",
+				.min = 16,
+				.max = 16384,
+				.help = "height of the preferred mode, pixels"},
+		{.name = "edid",
+				.type = PROPERTY_BOOL,
+				.offset = offsetof(struct virtio_gpu_pci, config.edid),
+				.default_value = "on",
+				.help = "describe the screens to the guest"},
+		{.name = "max_hostmem",
+				.type = PROPERTY_SIZE,
+				.offset = offsetof(struct virtio_gpu_pci, config.max_hostmem),
+				.default_value = "1G",
+				.min = 1048576,
+				.max = UINT64_C(1) << 40,
+				.help = "host memory its resources may take"},
+		{0},
+};
+
+const struct device_class virtio_gpu_pci_class = {
+		.name = "virtio-gpu-pci",
+		.description = "virtio GPU, 2D",
+		.bus = "pci",
+		.size = sizeof(struct virtio_gpu_pci),
+		.properties = gpu_properties,
+		.realize = gpu_realize,
+		.unrealize = gpu_unrealize,
+		.reset = gpu_reset_device,
+};
+
+const struct device_class virtio_gpu_gl_pci_class = {
+		.name = "virtio-gpu-gl-pci",
+		.description = "virtio GPU with 3D through virglrenderer",
+		.bus = "pci",
+		.size = sizeof(struct virtio_gpu_pci),
+		.properties = gpu_properties,
+		.realize = gpu_realize,
+		.unrealize = gpu_unrealize,
+		.reset = gpu_reset_device,
+};
+
+bool device_is_virtio_gpu(const struct device *device)
+{
+	return device->device_class == &virtio_gpu_pci_class ||
+	       device->device_class == &virtio_gpu_gl_pci_class;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* virtio-gpu-pci and virtio-gpu-gl-pci: the guest's side of the picture. */
+#ifndef HW_VIRTIO_VIRTIO_GPU_PCI_H
+#define HW_VIRTIO_VIRTIO_GPU_PCI_H
+
+#include "hw/virtio/picture.h"
+#include "hw/virtio/vhost_user_frontend.h"
+#include "hw/virtio/virtio_pci.h"
+
+/* Where input and the window's end go. Main thread; members may be NULL. */
+struct virtio_gpu_host {
+	void (*input)(struct virtio_gpu_host *host, const struct control_input *input);
+	void (*closed)(struct virtio_gpu_host *host);
+};
+
+struct virtio_gpu_pci {
+	struct virtio_pci transport;
+	struct virtio_device device;
+
+	struct {
+		uint32_t max_outputs;
+		uint32_t xres, yres; /* pixels */
+		bool edid;
+		uint64_t max_hostmem; /* bytes */
+	} config;
+
+	struct picture *picture;
+	struct picture_events picture_events;
+	struct virtio_gpu_host *host;
+	struct vhost_user_frontend *frontend;
+	struct vhost_user_frontend_events frontend_events;
+	bool failed; /* there will be no picture any more */
+};
+
+extern const struct device_class virtio_gpu_pci_class, virtio_gpu_gl_pci_class;
+
+/* Whether the device is one of the two above. */
+bool device_is_virtio_gpu(const struct device *device);
+
+/*
+ * Starts the process that serves the device; before realize, and as early as possible: it gets
+ * ready while the machine is built.
+ */
+bool virtio_gpu_pci_start_picture(struct virtio_gpu_pci *gpu, const char *program,
+		const char *const *arguments, struct virtio_gpu_host *host, GError **error);
+
+#endif
