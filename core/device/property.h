@@ -42,6 +42,9 @@ bool property_set(void *object, const struct property *table, const char *name, 
 /* Frees the strings. */
 void properties_clear(void *object, const struct property *table);
 
+/* One line a property, for `-device NAME,help`: name, values, help, default, range. Owned by the caller. */
+char *properties_help(const struct property *table);
+
 /* Parses "4", "512M", "2G": bytes. default_unit multiplies a number without suffix. */
 bool parse_size(const char *text, uint64_t default_unit, uint64_t *ret_bytes, GError **error);
 

@@ -367,13 +367,9 @@ static struct virtqueue_element *element_create(
 	return element;
 }
 
-struct virtqueue_element *virtqueue_pop(struct virtqueue *vq)
+/* Maps the chain that begins with head; NULL with the queue broken if it is wrong. */
+static struct virtqueue_element *load_chain(struct virtqueue *vq, uint16_t head)
 {
-	if (vq->broken || !has_request(vq)) {
-		return NULL;
-	}
-	const uint16_t *slot = &vq->avail->ring[vq->next_avail & (vq->config.size - 1)];
-	uint16_t head = __atomic_load_n(slot, __ATOMIC_RELAXED);
 	struct chain chain = {.table = vq->desc, .table_size = vq->config.size};
 
 	vq->mapping_count = 0;
@@ -385,10 +381,29 @@ struct virtqueue_element *virtqueue_pop(struct virtqueue *vq)
 		}
 		return NULL;
 	}
-	vq->next_avail++;
 	vq->in_flight++;
-	publish_avail_event(vq);
 	return element_create(vq, &chain, head);
+}
+
+struct virtqueue_element *virtqueue_pop(struct virtqueue *vq)
+{
+	if (vq->broken || !has_request(vq)) {
+		return NULL;
+	}
+	const uint16_t *slot = &vq->avail->ring[vq->next_avail & (vq->config.size - 1)];
+	uint16_t head = __atomic_load_n(slot, __ATOMIC_RELAXED);
+	struct virtqueue_element *element = load_chain(vq, head);
+
+	if (element) {
+		vq->next_avail++;
+		publish_avail_event(vq);
+	}
+	return element;
+}
+
+struct virtqueue_element *virtqueue_take(struct virtqueue *vq, uint16_t head)
+{
+	return vq->broken || vq->in_flight >= vq->config.size ? NULL : load_chain(vq, head);
 }
 
 /* Unmaps the buffers, of which written bytes of the writable ones were changed, and frees the element. */

@@ -50,11 +50,23 @@ enum insn_prefix {
  */
 enum insn_class {
 	INSN_CLASS_UNDEFINED, /* raises #UD */
-	INSN_CLASS_INTEGER, /* general registers, memory, control flow, strings */
-	INSN_CLASS_SYSTEM, /* privileged, descriptor, I/O, interrupts, far transfers, fences, CPUID */
-	INSN_CLASS_X87, /* D8-DF, WAIT, EMMS excluded */
-	INSN_CLASS_MMX, /* any instruction that touches an MMX register */
-	INSN_CLASS_SSE, /* any instruction that touches an XMM register, MXCSR loads and stores included */
+	/*
+	 * General registers, memory, near control flow, strings; also BOUND, CMPXCHG8B/16B, MOVNTI,
+	 * MOVBE, CRC32, RDRAND, RDSEED, BMI, ADX, PAUSE, prefetches and the other hints that do
+	 * nothing.
+	 */
+	INSN_CLASS_INTEGER,
+	/*
+	 * Privileged and descriptor instructions; whatever loads, stores, pushes or pops a segment
+	 * register; PUSHF, POPF, CLI, STI; I/O; INT n, INT3, INT1, INTO, IRET; far transfers,
+	 * SYSCALL and its kin; fences, CLFLUSH, CLFLUSHOPT, CLWB; CPUID, RDTSC(P), RDPMC, RDPID,
+	 * FSGSBASE, CLAC, STAC, INVPCID.
+	 */
+	INSN_CLASS_SYSTEM,
+	INSN_CLASS_X87, /* D8-DF, WAIT */
+	INSN_CLASS_MMX, /* touches an MMX register, even with an XMM register beside it; EMMS */
+	/* touches XMM registers only; LDMXCSR, STMXCSR, FXSAVE, FXRSTOR */
+	INSN_CLASS_SSE,
 };
 
 #define INSN_REG_NONE 0xff
@@ -69,12 +81,18 @@ typedef void insn_exec_fn(struct cpu *cpu, const struct insn *insn);
  * One decoded instruction. 48 bytes, so that a block of them stays in few cache lines. Operands:
  * reg is modrm.reg (REX.R applied); rm is the register of a register form (REX.B applied); a memory
  * form has base, index, scale, disp, segment. Short forms with the register in the opcode (push,
- * pop, xchg, mov imm, bswap) put it in rm, REX.B applied, with is_memory false.
+ * pop, xchg, mov imm, bswap) put it in rm, REX.B applied, with is_memory false. Where modrm.reg is
+ * part of the opcode or names a segment or MMX register, REX.R means nothing: look at modrm
+ * instead. What the opcode implies (strings, XLAT, MASKMOVQ) does not count as a memory operand,
+ * but segment is that of its DS:rSI, DS:rBX or DS:rDI after overrides.
  */
 struct insn {
 	insn_exec_fn *exec;
 	void *native; /* the executor's: a thunk that runs this instruction on the host, or NULL */
-	/* sign- or zero-extended as the instruction wants it; branch displacement; moffs address */
+	/*
+	 * sign-extended to 64 bits, but zero-extended for MOV to a register and byte operations;
+	 * branch displacement; moffs address
+	 */
 	uint64_t imm;
 	/* of the memory operand, sign-extended to 32 bits; 16-bit forms wrap at use */
 	int32_t disp;
@@ -99,7 +117,10 @@ struct insn {
 	/* modrm names memory (or moffs, then base and index are NONE and imm is the address) */
 	uint8_t is_memory;
 	uint8_t vex_reg; /* VEX.vvvv, for BMI */
-	/* bytes the memory operand spans for SSE, MMX and x87 forms (1..108); 0: operand_size */
+	/*
+	 * bytes the memory operand spans (1..108) where that is not operand_size, else 0; also 0
+	 * for FXSAVE and FXRSTOR
+	 */
 	uint8_t memory_size;
 	/*
 	 * second immediate: ENTER's nesting level, far pointer's selector is in imm bits 32-47
@@ -114,21 +135,24 @@ struct insn {
 _Static_assert(sizeof(struct insn) == 48, "three quarters of a cache line");
 
 enum insn_flag {
-	INSN_FLAG_ENDS_BLOCK =
-			1
-			<< 0, /* branch, far transfer, HLT, CR/MSR writes: anything after which the next address or
-					* the mode is not simply the next byte */
-	INSN_FLAG_WRITES_MEMORY =
-			1
-			<< 1, /* the modrm memory operand is written (for read-modify-write decisions) */
+	/*
+	 * Anything after which the next address or the mode is not simply the next byte, or after
+	 * which interrupts are to be looked at: branches, far transfers, HLT, writes to CRs, DRs
+	 * and MSRs, segment loads, POPF, STI, OUT, INVLPG, and repeated string instructions, which
+	 * may stop half-way.
+	 */
+	INSN_FLAG_ENDS_BLOCK = 1 << 0,
+	/* the modrm memory operand is written, read; both for read-modify-write */
+	INSN_FLAG_WRITES_MEMORY = 1 << 1,
 	INSN_FLAG_READS_MEMORY = 1 << 2,
-	INSN_FLAG_BYTE_OP =
-			1 << 3, /* operand_size is 1 and 8-bit register naming applies to reg/rm */
+	/* operand_size is 1 and 8-bit register naming applies to reg/rm */
+	INSN_FLAG_BYTE_OP = 1 << 3,
 };
 
 enum decode_result {
 	DECODE_OK,
-	DECODE_UNDEFINED, /* no such instruction, a LOCK that is not allowed, ...: raise #UD. length is valid */
+	/* no such instruction, a LOCK that is not allowed: raise #UD. length is what was read */
+	DECODE_UNDEFINED,
 	DECODE_TOO_LONG, /* more than 15 bytes: raise #GP(0) */
 	DECODE_NEED_BYTES, /* the instruction does not end inside the given bytes */
 };

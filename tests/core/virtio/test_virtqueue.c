@@ -195,6 +195,29 @@ static void test_goes_on_elsewhere(void **state)
 	assert_false(driver_queue_take_used(&f->driver, &head, &len));
 }
 
+/* A device that starts anew answers what its predecessor took, and goes on behind it. */
+static void test_take_what_a_predecessor_popped(void **state)
+{
+	struct fixture *f = *state;
+	const struct driver_buffer in = {DATA, 16, true};
+	uint32_t head, len;
+
+	uint16_t lost = driver_queue_add(&f->driver, &in, 1);
+	driver_queue_add(&f->driver, &in, 1);
+	f->driver.config.next_avail = 1;
+	struct virtqueue *vq = virtqueue_create(f->memory, &f->driver.config, NULL);
+	struct virtqueue_element *element = virtqueue_take(vq, lost);
+	assert_non_null(element);
+	assert_int_equal(element->head, lost);
+	assert_int_equal(virtqueue_next_avail(vq), 1);
+	virtqueue_push(vq, element, 4);
+	assert_true(driver_queue_take_used(&f->driver, &head, &len));
+	assert_int_equal(head, lost);
+	assert_null(virtqueue_take(vq, SIZE)); /* no such descriptor */
+	assert_non_null(virtqueue_broken(vq));
+	virtqueue_destroy(vq);
+}
+
 static void test_indirect(void **state)
 {
 	struct fixture *f = *state;
@@ -541,6 +564,7 @@ int main(void)
 			TEST(test_one_request),
 			TEST(test_wraps_and_out_of_order),
 			TEST(test_goes_on_elsewhere),
+			TEST(test_take_what_a_predecessor_popped),
 			TEST(test_indirect),
 			TEST(test_indirect_after_plain),
 			TEST(test_buffer_across_regions),
