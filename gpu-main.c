@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * oriel-gpu, the picture: brings requests (vhost-user, vtest) to a GPU and its frames to a display. The only
+ * oriel-gpu, the picture: brings requests to a GPU and its frames to a display. The only
  * file that knows every part of this half. The main thread is the service thread.
  */
 #include "core/base/fd.h"
@@ -11,7 +11,6 @@
 #include "display/egl.h"
 #include "gpu/gpu.h"
 #include "gpu/service/vhost_user.h"
-#include "gpu/service/vtest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +28,7 @@
 /* The command line; see options[] for what each means. */
 struct arguments {
 	int vhost_fd, control_fd;
-	char *socket, *vtest;
+	char *socket;
 	char *backend, *display, *render_node, *title;
 	gboolean no_gl, no_edid, version;
 	int scanouts, width, height;
@@ -242,7 +241,7 @@ static gboolean check_hang(gpointer opaque)
 {
 	struct program *program = opaque;
 
-	gpu_check_hang(program->gpu);
+	(void)gpu_check_hang(program->gpu); /* it reports by itself */
 	return G_SOURCE_CONTINUE;
 }
 
@@ -288,11 +287,11 @@ static bool check_number(
 
 static bool check_arguments(const struct arguments *a, GError **error)
 {
-	unsigned services = (a->vhost_fd >= 0) + (a->socket != NULL) + (a->vtest != NULL);
+	unsigned services = (a->vhost_fd >= 0) + (a->socket != NULL);
 
 	if (services != 1) {
 		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-				"give one of --socket-path=PATH, --vhost-fd=N and --vtest=PATH: "
+				"give one of --socket-path=PATH and --vhost-fd=N: "
 				"who brings the requests");
 		return false;
 	}
@@ -328,9 +327,6 @@ static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 					"PATH"},
 			{"vhost-fd", 0, 0, G_OPTION_ARG_INT, &a->vhost_fd,
 					"serve the vhost-user front end at descriptor N", "N"},
-			{"vtest", 0, 0, G_OPTION_ARG_FILENAME, &a->vtest,
-					"serve Mesa programs (GALLIUM_DRIVER=virpipe) that connect to PATH",
-					"PATH"},
 			{"control-fd", 0, 0, G_OPTION_ARG_INT, &a->control_fd,
 					"the machine's control channel is descriptor N", "N"},
 			{"backend", 0, 0, G_OPTION_ARG_STRING, &a->backend,
@@ -398,7 +394,7 @@ static bool open_display(struct program *program, GError **error)
 			.width = (uint32_t)a->width,
 			.height = (uint32_t)a->height,
 			.gl = strcmp(backend, "2d") != 0,
-			.present_pixels = a->no_gl,
+			.pixels_only = a->no_gl,
 			.render_node = a->render_node,
 			.events = &program->display_events,
 	};
@@ -471,31 +467,6 @@ static bool serve_vhost_user(struct program *program, GError **error)
 	return true;
 }
 
-static bool serve_vtest(struct program *program, GError **error)
-{
-	const struct arguments *a = &program->arguments;
-	const struct gpu_limits limits = {
-			.host_bytes = (uint64_t)a->host_bytes,
-			.contexts = (uint32_t)a->contexts,
-			.resources = (uint32_t)a->resources,
-			.request_bytes = (uint32_t)a->request_bytes,
-			.shader_bytes = (uint32_t)a->shader_bytes,
-			.hang_ms = (uint32_t)a->hang_ms,
-	};
-
-	if (!open_display(program, error)) {
-		return false;
-	}
-	struct vtest_server *server = vtest_server_create(
-			a->vtest, program->display, &limits, error);
-	if (!server) {
-		return false;
-	}
-	g_main_loop_run(program->loop);
-	vtest_server_destroy(server);
-	return true;
-}
-
 int main(int argc, char **argv)
 {
 	static struct program program = {.control = -1, .status = EXIT_SUCCESS};
@@ -517,13 +488,14 @@ int main(int argc, char **argv)
 	g_unix_signal_add(SIGTERM, handle_signal, &program);
 	g_unix_signal_add(SIGINT, handle_signal, &program);
 
-	bool ok = program.arguments.vtest ? serve_vtest(&program, &error)
-					  : serve_vhost_user(&program, &error);
+	bool ok = serve_vhost_user(&program, &error);
 	if (!ok) {
 		log_error("%s", error->message);
 		program.status = EXIT_FAILURE;
 	}
-	gpu_destroy(program.gpu, DESTROY_DEADLINE_MS);
+	if (!gpu_destroy(program.gpu, DESTROY_DEADLINE_MS)) {
+		_exit(program.status); /* the renderer is stuck; the kernel cleans up */
+	}
 	vhost_user_backend_destroy(program.backend);
 	display_destroy(program.display);
 	g_main_loop_unref(program.loop);
