@@ -92,8 +92,8 @@ static void timing_compute(struct timing *t, uint32_t width, uint32_t height)
 	t->vblank = CVT_RB_VBLANK_US * height / (frame_us - CVT_RB_VBLANK_US) + 1;
 	t->vblank = MAX(t->vblank, t->vfront + t->vsync + CVT_RB_MIN_VBACK);
 	uint64_t hz = (uint64_t)(width + t->hblank) * (height + t->vblank) * EDID_REFRESH_HZ;
-	/* Rounded up, so that a tiny mode has a clock at all; CVT rounds down, for 0.1 % less. */
-	t->clock = (uint32_t)(hz / 10000 / CVT_CLOCK_STEP + 1) * CVT_CLOCK_STEP;
+	t->clock = (uint32_t)(hz / 10000 / CVT_CLOCK_STEP) * CVT_CLOCK_STEP;
+	t->clock = MAX(t->clock, CVT_CLOCK_STEP); /* tiny modes run faster */
 }
 
 static bool timing_fits_descriptor(const struct timing *t)

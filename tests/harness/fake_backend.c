@@ -390,8 +390,8 @@ static bool fake_scanout_image(struct gpu_backend *backend, uint32_t resource_id
 	if (textures) {
 		ret_frame->kind = DISPLAY_IMAGE_TEXTURE;
 		ret_frame->texture = resource_id;
-		ret_frame->image_width = 1;
-		ret_frame->image_height = 1;
+		ret_frame->image_width = GPU_MAX_IMAGE_SIZE;
+		ret_frame->image_height = GPU_MAX_IMAGE_SIZE;
 	}
 	return textures;
 }
