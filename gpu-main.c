@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * oriel-gpu, the picture: brings requests to a GPU and its frames to a display. The only
+ * oriel-gpu, the picture: brings requests (vhost-user, vtest) to a GPU and its frames to a display. The only
  * file that knows every part of this half. The main thread is the service thread.
  */
 #include "core/base/fd.h"
@@ -11,6 +11,7 @@
 #include "display/egl.h"
 #include "gpu/gpu.h"
 #include "gpu/service/vhost_user.h"
+#include "gpu/service/vtest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,7 @@
 /* The command line; see options[] for what each means. */
 struct arguments {
 	int vhost_fd, control_fd;
-	char *socket;
+	char *socket, *vtest;
 	char *backend, *display, *render_node, *title;
 	gboolean no_gl, no_edid, version;
 	int scanouts, width, height;
@@ -39,6 +40,7 @@ struct arguments {
 struct program {
 	struct arguments arguments;
 	GMainLoop *loop;
+	struct vtest_server *vtest; /* NULL: serves vhost-user */
 	struct display *display;
 	struct display_events display_events;
 	struct vhost_user_backend *backend;
@@ -237,6 +239,15 @@ static gboolean handle_signal(gpointer opaque)
 	return G_SOURCE_CONTINUE;
 }
 
+/* For the signal handler: the vtest server has a loop of its own. */
+static struct vtest_server *signalled_server;
+
+static void stop_vtest(int signal_number)
+{
+	(void)signal_number;
+	vtest_server_stop(signalled_server);
+}
+
 static gboolean check_hang(gpointer opaque)
 {
 	struct program *program = opaque;
@@ -287,11 +298,11 @@ static bool check_number(
 
 static bool check_arguments(const struct arguments *a, GError **error)
 {
-	unsigned services = (a->vhost_fd >= 0) + (a->socket != NULL);
+	unsigned services = (a->vhost_fd >= 0) + (a->socket != NULL) + (a->vtest != NULL);
 
 	if (services != 1) {
 		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-				"give one of --socket-path=PATH and --vhost-fd=N: "
+				"give one of --socket-path=PATH, --vhost-fd=N and --vtest=PATH: "
 				"who brings the requests");
 		return false;
 	}
@@ -327,6 +338,9 @@ static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 					"PATH"},
 			{"vhost-fd", 0, 0, G_OPTION_ARG_INT, &a->vhost_fd,
 					"serve the vhost-user front end at descriptor N", "N"},
+			{"vtest", 0, 0, G_OPTION_ARG_FILENAME, &a->vtest,
+					"serve Mesa programs (GALLIUM_DRIVER=virpipe) that connect to PATH",
+					"PATH"},
 			{"control-fd", 0, 0, G_OPTION_ARG_INT, &a->control_fd,
 					"the machine's control channel is descriptor N", "N"},
 			{"backend", 0, 0, G_OPTION_ARG_STRING, &a->backend,
@@ -402,7 +416,19 @@ static bool open_display(struct program *program, GError **error)
 	return program->display != NULL;
 }
 
-static bool open_gpu(struct program *program, GError **error)
+static struct gpu_limits limits_of(const struct arguments *a)
+{
+	return (struct gpu_limits){
+			.host_bytes = (uint64_t)a->host_bytes,
+			.contexts = (uint32_t)a->contexts,
+			.resources = (uint32_t)a->resources,
+			.request_bytes = (uint32_t)a->request_bytes,
+			.shader_bytes = (uint32_t)a->shader_bytes,
+			.hang_ms = (uint32_t)a->hang_ms,
+	};
+}
+
+static bool open_gpu(struct program *program, struct gpu_client *client, GError **error)
 {
 	const struct arguments *a = &program->arguments;
 	const struct gpu_config config = {
@@ -411,15 +437,9 @@ static bool open_gpu(struct program *program, GError **error)
 			.width = (uint32_t)a->width,
 			.height = (uint32_t)a->height,
 			.edid = !a->no_edid,
-			.limits = {.host_bytes = (uint64_t)a->host_bytes,
-					.contexts = (uint32_t)a->contexts,
-					.resources = (uint32_t)a->resources,
-					.request_bytes = (uint32_t)a->request_bytes,
-					.shader_bytes = (uint32_t)a->shader_bytes,
-					.hang_ms = (uint32_t)a->hang_ms},
+			.limits = limits_of(a),
 	};
-	struct gpu *gpu = gpu_create(&config, program->display,
-			vhost_user_backend_client(program->backend), error);
+	struct gpu *gpu = gpu_create(&config, program->display, client, error);
 
 	g_atomic_pointer_set(&program->gpu, gpu);
 	return gpu != NULL;
@@ -454,9 +474,12 @@ static bool serve_vhost_user(struct program *program, GError **error)
 			.lost = handle_lost,
 	};
 	program->backend = vhost_user_backend_create(socket, &program->backend_events);
-	if (!open_display(program, error) || !open_gpu(program, error)) {
+	if (!open_display(program, error) ||
+			!open_gpu(program, vhost_user_backend_client(program->backend), error)) {
 		return false;
 	}
+	g_unix_signal_add(SIGTERM, handle_signal, program);
+	g_unix_signal_add(SIGINT, handle_signal, program);
 	vhost_user_backend_attach(program->backend, program->gpu);
 	if (program->control >= 0) {
 		g_unix_fd_add(program->control, G_IO_IN | G_IO_HUP, handle_control, program);
@@ -465,6 +488,22 @@ static bool serve_vhost_user(struct program *program, GError **error)
 	say_hello(program);
 	g_main_loop_run(program->loop);
 	return true;
+}
+
+static bool serve_vtest(struct program *program, GError **error)
+{
+	const struct gpu_limits limits = limits_of(&program->arguments);
+
+	program->vtest = vtest_server_create(program->arguments.vtest, &limits, error);
+	if (!program->vtest) {
+		return false;
+	}
+	signalled_server = program->vtest;
+	(void)signal(SIGTERM, stop_vtest);
+	(void)signal(SIGINT, stop_vtest);
+	return open_display(program, error) &&
+	       open_gpu(program, vtest_server_client(program->vtest), error) &&
+	       vtest_server_run(program->vtest, program->gpu, error);
 }
 
 int main(int argc, char **argv)
@@ -485,10 +524,8 @@ int main(int argc, char **argv)
 	}
 	program.control = program.arguments.control_fd;
 	program.loop = g_main_loop_new(NULL, FALSE);
-	g_unix_signal_add(SIGTERM, handle_signal, &program);
-	g_unix_signal_add(SIGINT, handle_signal, &program);
-
-	bool ok = serve_vhost_user(&program, &error);
+	bool ok = program.arguments.vtest ? serve_vtest(&program, &error)
+					  : serve_vhost_user(&program, &error);
 	if (!ok) {
 		log_error("%s", error->message);
 		program.status = EXIT_FAILURE;
@@ -497,6 +534,7 @@ int main(int argc, char **argv)
 		_exit(program.status); /* the renderer is stuck; the kernel cleans up */
 	}
 	vhost_user_backend_destroy(program.backend);
+	vtest_server_destroy(program.vtest);
 	display_destroy(program.display);
 	g_main_loop_unref(program.loop);
 	return program.status;

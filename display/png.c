@@ -2,25 +2,12 @@
 #include "display/png.h"
 
 #include "core/base/fd.h"
+#include "display/pixel.h"
 
 #include <png.h>
 
 #define COMPRESSION_LEVEL \
 	3 /* a desktop of 1920x1080 in a tenth of a second, a tenth larger than the best */
-
-/* Where red, green and blue stand in the four bytes of a pixel. */
-static const struct {
-	uint8_t r, g, b;
-} channels[PIXEL_FORMAT_COUNT] = {
-		[PIXEL_BGRA] = {2, 1, 0},
-		[PIXEL_BGRX] = {2, 1, 0},
-		[PIXEL_ARGB] = {1, 2, 3},
-		[PIXEL_XRGB] = {1, 2, 3},
-		[PIXEL_RGBA] = {0, 1, 2},
-		[PIXEL_XBGR] = {3, 2, 1},
-		[PIXEL_ABGR] = {3, 2, 1},
-		[PIXEL_RGBX] = {0, 1, 2},
-};
 
 struct writer {
 	int fd;
@@ -60,18 +47,6 @@ static void handle_flush(png_structp png)
 	(void)png;
 }
 
-static void convert_row(
-		uint8_t *restrict to, const uint8_t *from, uint32_t width, enum pixel_format format)
-{
-	const unsigned r = channels[format].r, g = channels[format].g, b = channels[format].b;
-
-	for (uint32_t x = 0; x < width; x++, to += 3, from += 4) {
-		to[0] = from[r];
-		to[1] = from[g];
-		to[2] = from[b];
-	}
-}
-
 static bool write_image(struct writer *writer, enum pixel_format format, uint32_t width,
 		uint32_t height, const uint8_t *pixels, uint32_t stride)
 {
@@ -84,7 +59,7 @@ static bool write_image(struct writer *writer, enum pixel_format format, uint32_
 			PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
 	png_write_info(writer->png, writer->info);
 	for (uint32_t y = 0; y < height; y++) {
-		convert_row(writer->row, pixels + (size_t)y * stride, width, format);
+		pixel_row_to_rgb(writer->row, pixels + (size_t)y * stride, width, format);
 		png_write_row(writer->png, writer->row);
 	}
 	png_write_end(writer->png, NULL);

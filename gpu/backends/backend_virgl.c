@@ -694,6 +694,7 @@ static bool virgl_scanout_image(struct gpu_backend *backend, uint32_t resource_i
 const struct gpu_backend_impl gpu_backend_virgl = {
 		.name = "virgl",
 		.is_3d = true,
+		.context_init = true,
 		.create = virgl_create,
 		.destroy = virgl_destroy,
 		.poll_fd = virgl_poll_fd,

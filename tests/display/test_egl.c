@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "display/egl.h"
+#include "tests/harness/test.h"
 
 #include "core/base/fd.h"
 #include "core/base/thread.h"
 
 #include <epoxy/gl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <unistd.h>
 
 static struct egl *open_any(void)

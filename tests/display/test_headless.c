@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "display/display.h"
+#include "tests/harness/test.h"
 #include "display/egl.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <string.h>
 
 static const struct display_config config_2d = {

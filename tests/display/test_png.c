@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "display/png.h"
+#include "tests/harness/test.h"
 
 #include "core/base/fd.h"
 
 #include <png.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <string.h>

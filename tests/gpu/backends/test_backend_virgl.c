@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "gpu/backends/virgl_format.h"
+#include "tests/harness/test.h"
 #include "tests/gpu/backends/virgl_fixture.h"
 
 #include "display/egl.h"
 
 #include <epoxy/gl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <string.h>
 
 enum { PICTURE = 20, OTHER_CONTEXT = 2 };

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "gpu/backends/virgl_format.h"
+#include "tests/harness/test.h"
 
 #include "core/virtio/virgl.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 
 static const struct {
 	const char *name;

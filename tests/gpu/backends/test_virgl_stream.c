@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams written by hand, rendered, read back and compared. */
 #include "tests/gpu/backends/virgl_fixture.h"
+#include "tests/harness/test.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 

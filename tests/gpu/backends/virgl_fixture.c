@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/gpu/backends/virgl_fixture.h"
+#include "tests/harness/test.h"
 
 #include "core/base/fd.h"
 #include "display/png.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 
 #define PATIENCE_MS 10000
 

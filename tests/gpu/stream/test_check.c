@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "gpu/stream/check.h"
+#include "tests/harness/test.h"
 
 #include "core/virtio/virgl.h"
 #include "guest-drivers/bare/gallium.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <string.h>
 
 #define WORDS 4096

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "gpu/stream/resources.h"
+#include "tests/harness/test.h"
 
 #include "core/virtio/virgl.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <string.h>
 
 /* Every word holds its own index; which of them are seen as resources? */
