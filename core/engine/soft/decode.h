@@ -98,11 +98,16 @@ struct insn {
 _Static_assert(sizeof(struct insn) == 48, "three quarters of a cache line");
 
 enum insn_flag {
-	INSN_FLAG_ENDS_BLOCK = 1 << 0, /* branch, far transfer, HLT, CR/MSR writes: anything after which the next address or
+	INSN_FLAG_ENDS_BLOCK =
+			1
+			<< 0, /* branch, far transfer, HLT, CR/MSR writes: anything after which the next address or
 					* the mode is not simply the next byte */
-	INSN_FLAG_WRITES_MEMORY = 1 << 1, /* the modrm memory operand is written (for read-modify-write decisions) */
+	INSN_FLAG_WRITES_MEMORY =
+			1
+			<< 1, /* the modrm memory operand is written (for read-modify-write decisions) */
 	INSN_FLAG_READS_MEMORY = 1 << 2,
-	INSN_FLAG_BYTE_OP = 1 << 3, /* operand_size is 1 and 8-bit register naming applies to reg/rm */
+	INSN_FLAG_BYTE_OP =
+			1 << 3, /* operand_size is 1 and 8-bit register naming applies to reg/rm */
 };
 
 enum decode_result {

@@ -25,6 +25,13 @@ void mmu_store_slow(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned s
 uint64_t mmu_load_supervisor(struct cpu *cpu, uint64_t linear, unsigned size);
 void mmu_store_supervisor(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
 
+/*
+ * Stack frames of a privilege level that is not yet, or no longer, the current one: explicit accesses as that CPL makes
+ * them.
+ */
+uint64_t mmu_load_as(struct cpu *cpu, unsigned cpl, uint64_t linear, unsigned size);
+void mmu_store_as(struct cpu *cpu, unsigned cpl, uint64_t linear, uint64_t value, unsigned size);
+
 /* Any length: for FXSAVE images, SSE operands and the like. A store that faults on its second page writes nothing. */
 void mmu_load_bytes(struct cpu *cpu, uint64_t linear, void *buf, size_t len);
 void mmu_store_bytes(struct cpu *cpu, uint64_t linear, const void *buf, size_t len);
@@ -49,6 +56,17 @@ uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **r
 /* Debugger's view: translates without faults or A/D bits. False if not mapped. */
 bool mmu_translate_debug(struct cpu *cpu, uint64_t linear, uint64_t *ret_physical);
 
+/*
+ * Decoded code, as far as stores must know of it; the block cache implements both. A page it covers gets no write entries in the
+ * TLB, so that every store into it is reported.
+ */
+bool code_covers_page(struct cpu *cpu, uint64_t physical_page);
+void code_written(struct cpu *cpu, uint64_t physical, size_t len);
+
+/* Reads and writes of guest-physical memory by the processor itself: RAM, ROM, devices, its own APIC page. */
+uint64_t mmu_physical_load(struct cpu *cpu, uint64_t physical, unsigned size);
+void mmu_physical_store(struct cpu *cpu, uint64_t physical, uint64_t value, unsigned size);
+
 void mmu_flush_all(struct cpu *cpu);
 void mmu_flush_non_global(struct cpu *cpu);
 void mmu_flush_page(struct cpu *cpu, uint64_t linear);
@@ -65,30 +83,29 @@ static inline unsigned tlb_index(uint64_t linear)
 static inline bool tlb_hit(const struct tlb_entry *entry, uint64_t linear, unsigned size)
 {
 	return ((linear + size - 1) & ~(GUEST_PAGE_SIZE - 1)) == entry->tag &&
-			(linear & ~(GUEST_PAGE_SIZE - 1)) == entry->tag;
+	       (linear & ~(GUEST_PAGE_SIZE - 1)) == entry->tag;
 }
 
-#define MMU_DEFINE_ACCESS(bits)                                                                    \
-	static inline uint##bits##_t mmu_load##bits(struct cpu *cpu, uint64_t linear)              \
-	{                                                                                          \
-		const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)];                \
-		if (likely(tlb_hit(entry, linear, (bits) / 8))) {                                  \
-			uint##bits##_t value;                                                      \
-			memcpy(&value, (const void *)(uintptr_t)(linear + entry->addend),          \
-					(bits) / 8);                                               \
-			return value;                                                              \
-		}                                                                                  \
-		return (uint##bits##_t)mmu_load_slow(cpu, linear, (bits) / 8);                     \
-	}                                                                                          \
-	static inline void mmu_store##bits(                                                        \
-			struct cpu *cpu, uint64_t linear, uint##bits##_t value)                    \
-	{                                                                                          \
-		const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)];               \
-		if (likely(tlb_hit(entry, linear, (bits) / 8))) {                                  \
-			memcpy((void *)(uintptr_t)(linear + entry->addend), &value, (bits) / 8);   \
-			return;                                                                    \
-		}                                                                                  \
-		mmu_store_slow(cpu, linear, value, (bits) / 8);                                    \
+#define MMU_DEFINE_ACCESS(bits) \
+	static inline uint##bits##_t mmu_load##bits(struct cpu *cpu, uint64_t linear) \
+	{ \
+		const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)]; \
+		if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
+			uint##bits##_t value; \
+			memcpy(&value, (const void *)(uintptr_t)(linear + entry->addend), \
+					(bits) / 8); \
+			return value; \
+		} \
+		return (uint##bits##_t)mmu_load_slow(cpu, linear, (bits) / 8); \
+	} \
+	static inline void mmu_store##bits(struct cpu *cpu, uint64_t linear, uint##bits##_t value) \
+	{ \
+		const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)]; \
+		if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
+			memcpy((void *)(uintptr_t)(linear + entry->addend), &value, (bits) / 8); \
+			return; \
+		} \
+		mmu_store_slow(cpu, linear, value, (bits) / 8); \
 	}
 
 MMU_DEFINE_ACCESS(8)

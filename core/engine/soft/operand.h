@@ -9,8 +9,8 @@
 #include "core/engine/soft/mmu.h"
 
 /* The slow half of operand_linear(): limits, types, null selectors, canonical form. Raises #GP or #SS. */
-uint64_t segment_check(
-		struct cpu *cpu, unsigned segment, uint64_t offset, size_t len, enum mmu_access access);
+uint64_t segment_check(struct cpu *cpu, unsigned segment, uint64_t offset, size_t len,
+		enum mmu_access access);
 
 /* The offset part of insn's memory operand, truncated to its address size. */
 static inline uint64_t operand_offset(const struct cpu *cpu, const struct insn *insn)
@@ -21,8 +21,9 @@ static inline uint64_t operand_offset(const struct cpu *cpu, const struct insn *
 		offset += cpu->rip + insn->length;
 	} else if (insn->base != INSN_REG_NONE) {
 		offset += cpu->regs[insn->base];
-	} else if (insn->index == INSN_REG_NONE && insn->modrm == 0 && insn->map == INSN_MAP_LEGACY &&
-			insn->opcode >= 0xa0 && insn->opcode <= 0xa3) {
+	} else if (insn->index == INSN_REG_NONE && insn->modrm == 0 &&
+			insn->map == INSN_MAP_LEGACY && insn->opcode >= 0xa0 &&
+			insn->opcode <= 0xa3) {
 		offset = insn->imm; /* moffs */
 	}
 	if (insn->index != INSN_REG_NONE) {
@@ -40,10 +41,10 @@ static inline bool linear_is_canonical(uint64_t linear)
 }
 
 /* Offset in segment to linear address, checked for an access of len bytes. Raises #GP or #SS. */
-static inline uint64_t segment_linear(
-		struct cpu *cpu, unsigned segment, uint64_t offset, size_t len, enum mmu_access access)
+static inline uint64_t segment_linear(struct cpu *cpu, unsigned segment, uint64_t offset,
+		size_t len, enum mmu_access access)
 {
-	if (likely(!cpu->segments_checked)) {
+	if (likely(!(cpu->segments_checked & BIT(segment)))) {
 		uint64_t linear = cpu->seg_base[segment] + offset;
 		if (cpu->mode != INSN_MODE_64) {
 			linear = (uint32_t)linear;
