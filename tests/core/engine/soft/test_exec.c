@@ -231,7 +231,7 @@ static void aim(struct differ *differ, const struct insn *insn, struct oracle_st
 	unsigned scale = base == insn->base ? 0 : insn->scale;
 
 	state->regs[X86_RSP] = random_address(differ);
-	if (random_below(differ, 2)) {
+	if ((insn->opcode & 0xfe) == 0xc8 || random_below(differ, 2)) { /* ENTER, LEAVE */
 		state->regs[X86_RBP] = random_address(differ);
 	}
 	if (is_string(insn)) {
@@ -252,13 +252,45 @@ static void aim(struct differ *differ, const struct insn *insn, struct oracle_st
 		state->regs[base] = 0;
 		memcpy(cpu->regs, state->regs, sizeof(cpu->regs));
 		cpu->rip = differ->code;
-		state->regs[base] = (wanted - operand_offset(cpu, insn)) >> scale;
+		wanted -= operand_offset(cpu, insn);
+		/* The same register twice: as near as it goes. */
+		state->regs[base] = insn->index == insn->base ? wanted / (1 + (1u << insn->scale))
+							      : wanted >> scale;
 	}
 	/* Bit strings: not too far away, most of the time. */
 	if (insn->map == INSN_MAP_0F && (insn->opcode & 0xe7) == 0xa3 && random_below(differ, 8) &&
 			insn->reg != base) {
 		state->regs[insn->reg] = random_below(differ, 4096) - 2048;
 	}
+}
+
+/*
+ * Whether the instruction's memory operand is in or beside the data pages, or where nothing can be: elsewhere might be memory of this
+ * very process.
+ */
+static bool is_harmless(
+		struct differ *differ, const struct insn *insn, const struct oracle_state *state)
+{
+	struct cpu *cpu = differ->fake->cpu;
+	int64_t bit = (int64_t)state->regs[insn->reg];
+	uint64_t linear;
+
+	if (!insn->is_memory || (insn->map == INSN_MAP_LEGACY && insn->opcode == 0x8d)) {
+		return true;
+	}
+	memcpy(cpu->regs, state->regs, sizeof(cpu->regs));
+	cpu->rip = differ->code;
+	linear = operand_offset(cpu, insn);
+	if (insn->map == INSN_MAP_0F && (insn->opcode & 0xe7) == 0xa3) {
+		bit = insn->operand_size == 2	? (int16_t)bit
+		      : insn->operand_size == 4 ? (int32_t)bit
+						: bit;
+		linear += (uint64_t)(bit >> 3);
+	}
+	if (insn->address_size == 4) {
+		linear = (uint32_t)linear;
+	}
+	return linear >> 47 || linear - (differ->data - 128) < ORACLE_DATA_SIZE + 256;
 }
 
 /* Whether the oracle can run it and the state decides all of its outcome. */
@@ -367,7 +399,9 @@ static void try_encoding(struct differ *differ, const uint8_t *prefix, size_t pr
 	}
 	aim(differ, &insn, &state);
 	tame_branch(differ, &insn, bytes, &state);
-	compare_run(differ, bytes, insn.length, &state);
+	if (is_harmless(differ, &insn, &state)) {
+		compare_run(differ, bytes, insn.length, &state);
+	}
 }
 
 static void try_opcode(struct differ *differ, const uint8_t *escape, size_t escape_len,
@@ -402,7 +436,7 @@ static void test_legacy(void **state)
 	(void)state;
 	differ_start(&differ);
 	for (unsigned opcode = 0; opcode < 256; opcode++) {
-		try_opcode(&differ, NULL, 0, opcode, 6);
+		try_opcode(&differ, (const uint8_t *)"", 0, opcode, 6);
 	}
 	differ_stop(&differ);
 	assert_int_equal(differ.differences, 0);
