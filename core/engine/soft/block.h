@@ -88,6 +88,10 @@ struct block_cache {
 	size_t arena_used;
 	uint64_t clears; /* how often everything was dropped: pointers from before are void */
 	uint64_t decoded, killed; /* blocks; statistics */
+
+	uint8_t undefined_seen
+			[4]
+			[256 / 8]; /* by map and opcode: what raised #UD and was reported; exec_undefined()'s */
 };
 
 struct code_map *code_map_create(void);
