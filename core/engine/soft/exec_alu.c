@@ -59,11 +59,11 @@
  * Forms, by destination and source: rr (rm, reg), mr (memory, reg), rm (reg, memory), ri (rm, immediate), mi
  * (memory, immediate); lr and li are mr and mi with a LOCK prefix.
  */
-#define DEFINE_TO_MEMORY(name, op, bits, kind, source) \
+#define DEFINE_TO_MEMORY(name, op, bits, kind, find, source) \
 	static void name(struct cpu *cpu, const struct insn *insn) \
 	{ \
 		uint64_t linear, flags = cpu->rflags; \
-		uint##bits##_t *host = memory_change##bits(cpu, insn, &linear); \
+		uint##bits##_t *host = find##bits(cpu, insn, &linear); \
 		if (likely(host)) { \
 			alu_##kind##op##bits(&flags, host, (uint##bits##_t)(source)); \
 		} else { \
@@ -93,10 +93,12 @@
 		reg_set##bits(cpu, insn, insn->rm, \
 				alu_##op##bits(&cpu->rflags, dst, (uint##bits##_t)insn->imm)); \
 	} \
-	DEFINE_TO_MEMORY(op##bits##_mr, op, bits, memory_, reg_get##bits(cpu, insn, insn->reg)) \
-	DEFINE_TO_MEMORY(op##bits##_mi, op, bits, memory_, insn->imm) \
-	DEFINE_TO_MEMORY(op##bits##_lr, op, bits, locked_, reg_get##bits(cpu, insn, insn->reg)) \
-	DEFINE_TO_MEMORY(op##bits##_li, op, bits, locked_, insn->imm)
+	DEFINE_TO_MEMORY(op##bits##_mr, op, bits, memory_, memory_change, \
+			reg_get##bits(cpu, insn, insn->reg)) \
+	DEFINE_TO_MEMORY(op##bits##_mi, op, bits, memory_, memory_change, insn->imm) \
+	DEFINE_TO_MEMORY(op##bits##_lr, op, bits, locked_, memory_locked, \
+			reg_get##bits(cpu, insn, insn->reg)) \
+	DEFINE_TO_MEMORY(op##bits##_li, op, bits, locked_, memory_locked, insn->imm)
 
 #define DEFINE_COMPARISON_FORMS(op, bits) \
 	static void op##bits##_rr(struct cpu *cpu, const struct insn *insn) \

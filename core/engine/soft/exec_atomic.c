@@ -15,7 +15,7 @@
 			reg_set##bits(cpu, insn, insn->reg, old); \
 			return; \
 		} \
-		host = memory_change##bits(cpu, insn, &linear); \
+		host = memory_locked##bits(cpu, insn, &linear); \
 		if (likely(host)) { \
 			__asm__ volatile("xchg %[value], %[memory]" \
 					 : [value] "+r"(value), [memory] "+m"(*host) \
@@ -35,7 +35,7 @@
 		uint##bits##_t *host = NULL; \
 		uint64_t linear = 0, flags; \
 		if (insn->is_memory) { \
-			host = memory_change##bits(cpu, insn, &linear); \
+			host = memory_locked##bits(cpu, insn, &linear); \
 			sum = host ? 0 : mmu_load##bits(cpu, linear); \
 		} else { \
 			sum = reg_get##bits(cpu, insn, insn->rm); \
@@ -76,7 +76,7 @@
 		uint##bits##_t *host = NULL; \
 		uint64_t linear = 0, ax; \
 		if (insn->is_memory) { \
-			host = memory_change##bits(cpu, insn, &linear); \
+			host = memory_locked##bits(cpu, insn, &linear); \
 		} \
 		if (likely(host)) { \
 			__asm__ volatile(ASM_CMPXCHG("lock; ", suffix, reg_a) \
@@ -130,7 +130,7 @@ static void cmpxchg8b(struct cpu *cpu, const struct insn *insn)
 	uint64_t expected = cpu->regs[X86_RDX] << 32 | (uint32_t)cpu->regs[X86_RAX],
 		 seen = expected;
 	uint64_t desired = cpu->regs[X86_RCX] << 32 | (uint32_t)cpu->regs[X86_RBX], linear;
-	uint64_t *host = memory_change64(cpu, insn, &linear);
+	uint64_t *host = memory_locked64(cpu, insn, &linear);
 	bool equal;
 
 	if (likely(host)) {

@@ -68,7 +68,7 @@
 		if (!host) { \
 			value = bit_##op##bits(&flags, mmu_load##bits(cpu, linear), bit); \
 			mmu_store##bits(cpu, linear, value); \
-		} else if (insn_is_locked(insn)) { \
+		} else if (insn_is_locked(insn) && lock_is_cheap(host, (bits) / 8)) { \
 			bit_locked_##op##bits(&flags, host, bit); \
 		} else { \
 			memcpy(&value, host, sizeof(value)); \

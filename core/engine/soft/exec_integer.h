@@ -134,10 +134,20 @@ void *memory_change_slow(
 		struct cpu *cpu, const struct insn *insn, unsigned size, uint64_t *ret_linear);
 
 /*
+ * A locked access across two cache lines stops all of the host's processors, and some hosts kill for it: it is done without the lock
+ * instead, which nobody notices while there is one vCPU.
+ */
+static inline bool lock_is_cheap(const void *host, unsigned size)
+{
+	return ((uintptr_t)host & 63) + size <= 64;
+}
+
+/*
  * memory_load/store: the memory operand. A page of the TLB is canonical, so a hit needs no check.
  *
  * memory_change: for read-modify-write. The host address of the operand, writable; or NULL, with all faults a write can raise
- * raised: then *ret_linear is to be loaded, changed and stored by way of mmu_load and mmu_store.
+ * raised: then *ret_linear is to be loaded, changed and stored by way of mmu_load and mmu_store. memory_locked: the same
+ * for locked instructions.
  */
 #define DEFINE_MEMORY(bits) \
 	static inline uint##bits##_t memory_load##bits(struct cpu *cpu, const struct insn *insn) \
@@ -174,11 +184,18 @@ void *memory_change_slow(
 		if (likely(insn->address_size == 8)) { \
 			uint64_t linear = memory_linear64(cpu, insn); \
 			const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)]; \
+			*ret_linear = linear; \
 			if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
 				return (uint##bits##_t *)(uintptr_t)(linear + entry->addend); \
 			} \
 		} \
 		return memory_change_slow(cpu, insn, (bits) / 8, ret_linear); \
+	} \
+	static inline uint##bits##_t *memory_locked##bits( \
+			struct cpu *cpu, const struct insn *insn, uint64_t *ret_linear) \
+	{ \
+		uint##bits##_t *host = memory_change##bits(cpu, insn, ret_linear); \
+		return likely(lock_is_cheap(host, (bits) / 8)) ? host : NULL; \
 	}
 
 DEFINE_MEMORY(8)

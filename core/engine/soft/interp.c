@@ -158,7 +158,9 @@ static void step(struct cpu *cpu)
 
 	cache->step_flags = cpu->rflags;
 	cache->step_shadow = cpu->interrupt_shadow;
-	interrupt_before_instruction(cpu);
+	if (cache->step_shadow != INTERRUPT_SHADOW_STACK) {
+		interrupt_before_instruction(cpu);
+	}
 	cache->stepping = true;
 	run_one(cpu);
 	step_finish(cpu);
