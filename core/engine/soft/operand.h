@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operands of decoded instructions: effective addresses, segmentation, registers by size. Shared by
- * all exec_*.c files.
+ * Operands of decoded instructions: effective addresses, segmentation, registers by size. Shared by all exec_*.c files.
  */
 #ifndef CORE_ENGINE_SOFT_OPERAND_H
 #define CORE_ENGINE_SOFT_OPERAND_H
@@ -9,10 +8,7 @@
 #include "core/engine/soft/cpu.h"
 #include "core/engine/soft/mmu.h"
 
-/*
- * The slow half of operand_linear(): limits, types, null selectors, canonical form. Raises #GP or
- * #SS.
- */
+/* The slow half of operand_linear(): limits, types, null selectors, canonical form. Raises #GP or #SS. */
 uint64_t segment_check(struct cpu *cpu, unsigned segment, uint64_t offset, size_t len,
 		enum mmu_access access);
 
@@ -48,7 +44,7 @@ static inline bool linear_is_canonical(uint64_t linear)
 static inline uint64_t segment_linear(struct cpu *cpu, unsigned segment, uint64_t offset,
 		size_t len, enum mmu_access access)
 {
-	if (likely(!cpu->segments_checked)) {
+	if (likely(!(cpu->segments_checked & BIT(segment)))) {
 		uint64_t linear = cpu->seg_base[segment] + offset;
 		if (cpu->mode != INSN_MODE_64) {
 			linear = (uint32_t)linear;
