@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Intel 8254 programmable interval timer at 0x40-0x43 and the NMI status and control port 0x61, whose bits gate
- * channel 2 and show its output. Outputs are computed from the clock when somebody looks; only channel 0, which
- * interrupts, keeps a timer. Left out: BCD counting (counts as binary), the refresh channel's side effects.
+ * Intel 8254 programmable interval timer at 0x40-0x43 and the NMI status and control port 0x61,
+ * whose bits gate channel 2 and show its output. Outputs are computed from the clock when somebody
+ * looks; only channel 0, which interrupts, keeps a timer. Left out: BCD counting (counts as
+ * binary), the refresh channel's side effects.
  */
 #include "hw/pc/i8254.h"
 

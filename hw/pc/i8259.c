@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two cascaded 8259As (Intel 8259A data sheet) at 0x20/0xa0 with the edge/level registers of the PIIX at
- * 0x4d0/0x4d1. Left out: buffered mode, MCS-80 mode, polled special masks beyond what PC software uses.
+ * Two cascaded 8259As (Intel 8259A data sheet) at 0x20/0xa0 with the edge/level registers of the
+ * PIIX at 0x4d0/0x4d1. Left out: buffered mode, MCS-80 mode, polled special masks beyond what PC
+ * software uses.
  */
 #include "hw/pc/i8259.h"
 

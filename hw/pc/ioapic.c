@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 82093AA I/O APIC, version 0x20 (with the EOI register, as Linux expects of an integrated one): index and data
- * window at 0xfec00000, 24 redirection entries. Deliveries become MSI-format messages to the engine's local
- * APICs. Left out: remote redirection hints beyond what the message carries.
+ * 82093AA I/O APIC, version 0x20 (with the EOI register, as Linux expects of an integrated one):
+ * index and data window at 0xfec00000, 24 redirection entries. Deliveries become MSI-format
+ * messages to the engine's local APICs. Left out: remote redirection hints beyond what the message
+ * carries.
  */
 #include "hw/pc/ioapic.h"
 

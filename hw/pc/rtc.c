@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MC146818A real-time clock at 0x70/0x71: time of day in UTC, periodic, alarm and update-ended interrupts on
- * input 8, 128 bytes of memory. Time is the host's plus an offset that setting the clock changes. Left out:
- * daylight saving, the 12-hour alarm's "don't care" in hours beyond what the data sheet defines.
+ * MC146818A real-time clock at 0x70/0x71: time of day in UTC, periodic, alarm and update-ended
+ * interrupts on input 8, 128 bytes of memory. Time is the host's plus an offset that setting the
+ * clock changes. Left out: daylight saving, the 12-hour alarm's "don't care" in hours beyond what
+ * the data sheet defines.
  */
 #include "hw/pc/rtc.h"
 
