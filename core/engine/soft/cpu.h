@@ -184,7 +184,12 @@ struct cpu {
 		uint8_t kind; /* enum interrupt_kind */
 	} delivery;
 
+	bool debugger_step; /* stop after each instruction, with debugger_stop set */
+	bool debugger_breakpoints; /* stop at INT3, with debugger_stop set */
+	bool debugger_stop;
+
 	uint64_t tsc_hz; /* of the guest's TSC */
+	uint64_t tsc_base; /* of the host, when the guest's starts at 0; the same for all vCPUs */
 	bool tsc_virtual; /* the TSC follows clock, not the host's TSC */
 	struct clock *clock;
 
@@ -257,6 +262,9 @@ void cpu_set_efer(struct cpu *cpu, uint64_t value);
 
 /* Replaces RFLAGS whole (fixed bits applied) and does what follows from new IF, TF, VM and AC. */
 void cpu_set_rflags(struct cpu *cpu, uint64_t value);
+
+/* What a SIPI does: real mode at vector * 4 KiB. */
+void cpu_start_at(struct cpu *cpu, uint8_t vector);
 
 void cpu_get_state(const struct cpu *cpu, struct x86_state *ret_state);
 void cpu_set_state(struct cpu *cpu, const struct x86_state *state);

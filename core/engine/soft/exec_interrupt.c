@@ -161,6 +161,12 @@ void exec_int(struct cpu *cpu, const struct insn *insn)
 void exec_int3(struct cpu *cpu, const struct insn *insn)
 {
 	(void)insn;
+	if (cpu->debugger_breakpoints) {
+		cpu->next_rip = cpu->rip;
+		cpu->debugger_stop = true;
+		cpu_request(cpu, CPU_REQUEST_EXIT);
+		return;
+	}
 	interrupt_software(cpu, X86_VECTOR_BP, INTERRUPT_SOFTWARE);
 }
 

@@ -244,6 +244,10 @@ void interrupt_after_instruction(struct cpu *cpu, uint64_t flags_before, uint8_t
 	if (flags_before & X86_FLAG_RF) {
 		cpu->rflags &= ~(uint64_t)X86_FLAG_RF;
 	}
+	if (cpu->debugger_step) {
+		cpu->debugger_stop = true;
+		cpu_request(cpu, CPU_REQUEST_EXIT);
+	}
 	cpu->debug_pending &= ~(uint32_t)DEBUG_NO_STEP;
 	if (stack_shadow) {
 		return; /* held back together with interrupts, and the single step is lost */

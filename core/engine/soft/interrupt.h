@@ -70,7 +70,7 @@ static inline void interrupt_recheck(struct cpu *cpu)
 static inline bool interrupt_stepping(const struct cpu *cpu)
 {
 	return (cpu->rflags & (X86_FLAG_TF | X86_FLAG_RF)) || (cpu->dr[7] & 0xff) ||
-	       cpu->interrupt_shadow;
+	       cpu->interrupt_shadow || cpu->debugger_step;
 }
 
 /* Raises #DB if an instruction breakpoint matches cpu->rip and RF is clear. */
