@@ -567,7 +567,10 @@ void apic_reset(struct apic *apic, bool init)
 		apic->lvt[i] = APIC_LVT_MASKED;
 	}
 	if (apic->cpu->index == 0) {
-		/* Firmware leaves the 8259 connected; guests entered without firmware rely on it as well. */
+		/*
+		 * Firmware leaves the 8259 connected; guests entered without firmware rely on it as
+		 * well.
+		 */
 		apic->lvt[APIC_LVT_LINT0] = APIC_DELIVERY_EXTINT << 8;
 	}
 	memset(apic->irr, 0, sizeof(apic->irr));

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The local APIC of each vCPU and the bus between them: registers by MMIO (xAPIC) and MSR (x2APIC), timer, inter-processor
- * interrupts. SDM vol. 3, chapter 11 (advanced programmable interrupt controller).
+ * The local APIC of each vCPU and the bus between them: registers by MMIO (xAPIC) and MSR (x2APIC),
+ * timer, inter-processor interrupts. SDM vol. 3, chapter 11 (advanced programmable interrupt
+ * controller).
  *
- * Threads: registers belong to the vCPU's thread; whatever others send arrives in atomic request bits (IRR) and
- * cpu_request(). The timer fires on the thread that runs the clock's timers. Left out: CMCI, performance counter and
- * thermal interrupts (their entries can be written and never fire), SMI, extended destinations.
+ * Threads: registers belong to the vCPU's thread; whatever others send arrives in atomic request
+ * bits (IRR) and cpu_request(). The timer fires on the thread that runs the clock's timers. Left
+ * out: CMCI, performance counter and thermal interrupts (their entries can be written and never
+ * fire), SMI, extended destinations.
  */
 #ifndef CORE_ENGINE_SOFT_APIC_H
 #define CORE_ENGINE_SOFT_APIC_H
@@ -23,7 +25,10 @@ struct cpu;
 
 /* What the board offers the APICs. Embed it in the device that owns the I/O APIC and the 8259. */
 struct apic_host {
-	/* Interrupt acknowledge: the vector that the 8259 has for us, or -1 if there is none after all. vCPU thread. Required. */
+	/*
+	 * Interrupt acknowledge: the vector that the 8259 has for us, or -1 if there is none after
+	 * all. vCPU thread. Required.
+	 */
 	int (*acknowledge)(struct apic_host *host);
 	/* A level-triggered vector was finished: for the I/O APICs. vCPU thread. Required. */
 	void (*eoi)(struct apic_host *host, uint8_t vector);
@@ -42,11 +47,17 @@ void apic_bus_set_extint(struct apic_bus *bus, bool level);
 /* A pulse on the NMI button, wired to LINT1 of every APIC. Any thread. */
 void apic_bus_nmi(struct apic_bus *bus);
 
-/* Adds the vCPU's APIC to the bus, before any vCPU runs, and sets cpu->apic. The timer runs on cpu->clock. */
+/*
+ * Adds the vCPU's APIC to the bus, before any vCPU runs, and sets cpu->apic. The timer runs on
+ * cpu->clock.
+ */
 struct apic *apic_create(struct apic_bus *bus, struct cpu *cpu);
 void apic_destroy(struct apic *apic);
 
-/* Power-up state, or what INIT leaves (APIC_BASE and the ID stay). vCPU thread, or while it stands still. */
+/*
+ * Power-up state, or what INIT leaves (APIC_BASE and the ID stay). vCPU thread, or while it stands
+ * still.
+ */
 void apic_reset(struct apic *apic, bool init);
 
 /* Accesses to the register page, by the vCPU's thread. offset is within the page. */
@@ -67,8 +78,8 @@ bool apic_enabled(const struct apic *apic); /* by IA32_APIC_BASE */
 uint8_t apic_sipi_vector(const struct apic *apic);
 
 /*
- * For the vCPU between instructions: whether an interrupt may be delivered now, as far as the APIC is concerned; and
- * taking it (from the 8259 first), -1 if it went away.
+ * For the vCPU between instructions: whether an interrupt may be delivered now, as far as the APIC
+ * is concerned; and taking it (from the 8259 first), -1 if it went away.
  */
 bool apic_has_interrupt(struct apic *apic);
 int apic_take_interrupt(struct apic *apic);

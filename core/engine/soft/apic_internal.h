@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the local APIC's three files share: registers (apic.c), timer (apic_timer.c), messages (apic_bus.c). */
+/*
+ * What the local APIC's three files share: registers (apic.c), timer (apic_timer.c), messages
+ * (apic_bus.c).
+ */
 #ifndef CORE_ENGINE_SOFT_APIC_INTERNAL_H
 #define CORE_ENGINE_SOFT_APIC_INTERNAL_H
 

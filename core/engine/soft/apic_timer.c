@@ -55,7 +55,8 @@ static bool expire_locked(struct apic *apic)
 		}
 		if (cpu_tsc(apic->cpu) < apic->run.deadline) {
 			arm_deadline_locked(
-					apic); /* the two clocks do not run at quite the same speed */
+					/* the two clocks do not run at quite the same speed */
+					apic);
 			return false;
 		}
 		apic->run.deadline = 0;

@@ -53,6 +53,7 @@ struct cpu *cpu_create(unsigned index, struct guest_memory *memory, struct addre
 	cpu->ports = ports;
 	cpu->clock = clock;
 	cpu->tsc_hz = cpuid_host_tsc_hz();
+	cpu->tsc_base = __rdtsc();
 	cpu->apic_page = UINT64_MAX;
 	cpu->tlb_log[0].count = TLB_LOG_SLOTS + 1; /* nothing in the tables is valid yet */
 	cpu_reset(cpu, false);
@@ -207,8 +208,7 @@ static void reset_power_up(struct cpu *cpu)
 	cpu->msr.misc_enable = MISC_ENABLE_DEFAULT;
 	cpu->cr0 = X86_CR0_CD | X86_CR0_NW;
 	cpu->tsc_adjust = 0;
-	cpu->tsc_offset = 0;
-	cpu->tsc_offset = -(int64_t)cpu_tsc(cpu);
+	cpu->tsc_offset = cpu->tsc_virtual ? 0 : -(int64_t)cpu->tsc_base;
 }
 
 void cpu_reset(struct cpu *cpu, bool init)
@@ -236,6 +236,15 @@ void cpu_reset(struct cpu *cpu, bool init)
 	cpu->activity = cpu->index == 0 ? CPU_ACTIVE : CPU_WAIT_FOR_SIPI;
 	cpu_update_mode(cpu);
 	mmu_flush_all(cpu);
+}
+
+void cpu_start_at(struct cpu *cpu, uint8_t vector)
+{
+	cpu->seg[X86_CS].selector = (uint16_t)(vector << 8);
+	cpu->seg[X86_CS].base = (uint32_t)vector << 12;
+	cpu->rip = cpu->next_rip = 0;
+	cpu->activity = CPU_ACTIVE;
+	cpu_update_mode(cpu);
 }
 
 bool cpu_cr0_valid(const struct cpu *cpu, uint64_t value)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software CPU's processor state, and how instruction code raises exceptions. One struct cpu a vCPU; everything in
- * it belongs to the vCPU's thread unless a comment says otherwise.
+ * The software CPU's processor state, and how instruction code raises exceptions. One struct cpu a
+ * vCPU; everything in it belongs to the vCPU's thread unless a comment says otherwise.
  *
- * Control flow: instruction code that faults calls cpu_raise*(), which does not return: it unwinds to the run loop,
- * where the exception is delivered. So an instruction checks and reads everything that can fault before it changes
- * anything the guest can see. cpu->rip is the address of the instruction being executed until it completes.
+ * Control flow: instruction code that faults calls cpu_raise*(), which does not return: it unwinds
+ * to the run loop, where the exception is delivered. So an instruction checks and reads everything
+ * that can fault before it changes anything the guest can see. cpu->rip is the address of the
+ * instruction being executed until it completes.
  */
 #ifndef CORE_ENGINE_SOFT_CPU_H
 #define CORE_ENGINE_SOFT_CPU_H
@@ -19,11 +20,13 @@ struct address_space;
 struct apic;
 struct block_cache;
 struct clock;
-struct cpuid_table;
 struct guest_memory;
 struct soft_engine;
 
-/* The FXSAVE image (SDM vol. 1, 10.5.1): the home of x87, MMX, XMM and MXCSR while no native thunk runs. */
+/*
+ * The FXSAVE image (SDM vol. 1, 10.5.1): the home of x87, MMX, XMM and MXCSR while no native thunk
+ * runs.
+ */
 struct cpu_fx {
 	uint16_t fcw, fsw;
 	uint8_t ftw, reserved0; /* abridged tag word */
@@ -37,14 +40,18 @@ struct cpu_fx {
 _Static_assert(sizeof(struct cpu_fx) == 512, "FXSAVE image");
 
 /*
- * The software TLB. Which set is in use follows from privilege: supervisor accesses may not touch user pages under
- * SMAP unless EFLAGS.AC is set, so they have two sets.
+ * The software TLB. Which set is in use follows from privilege: supervisor accesses may not touch
+ * user pages under SMAP unless EFLAGS.AC is set, so they have two sets.
  */
 enum tlb_set {
 	TLB_SUPERVISOR,
 	TLB_SUPERVISOR_AC, /* supervisor with EFLAGS.AC = 1, or without SMAP */
 	TLB_USER,
-	TLB_ALIGNED, /* user with alignment checks on: never holds anything, so that the slow path sees every access */
+	/*
+	 * User with alignment checks on: never holds anything, so that the slow path sees every
+	 * access.
+	 */
+	TLB_ALIGNED,
 	TLB_SET_COUNT,
 };
 
@@ -53,9 +60,9 @@ enum tlb_set {
 #define TLB_INVALID UINT64_MAX
 
 /*
- * tag is the linear page address (bits 0-11 zero) or TLB_INVALID; host = linear + addend. An entry is present only where the
- * access may go straight to RAM: a write entry exists only when the page is writable RAM, its dirty bit is set in the
- * page tables, and no decoded code comes from it.
+ * tag is the linear page address (bits 0-11 zero) or TLB_INVALID; host = linear + addend. An entry
+ * is present only where the access may go straight to RAM: a write entry exists only when the page
+ * is writable RAM, its dirty bit is set in the page tables, and no decoded code comes from it.
  */
 struct tlb_entry {
 	uint64_t tag;
@@ -77,8 +84,8 @@ struct tlb_fetch {
 };
 
 /*
- * Which entries have been filled since the last flush, so that a flush clears those and not the whole tables. Global
- * pages have a log of their own, because most flushes spare them.
+ * Which entries have been filled since the last flush, so that a flush clears those and not the
+ * whole tables. Global pages have a log of their own, because most flushes spare them.
  */
 #define TLB_LOG_SLOTS 2048u
 
@@ -119,16 +126,20 @@ struct cpu {
 	uint64_t regs[X86_REG_COUNT];
 	uint64_t rip; /* of the current instruction, offset within CS */
 	uint64_t next_rip; /* written by instructions that end a block; where execution goes on */
-	uint64_t rflags; /* complete, arithmetic flags computed eagerly; bit 1 set, bits 3, 5, 15 clear */
+	/* complete, arithmetic flags computed eagerly; bit 1 set, bits 3, 5, 15 clear */
+	uint64_t rflags;
 	uint64_t seg_base
-			[X86_SEGMENT_COUNT]; /* effective bases: in 64-bit mode 0 but for FS and GS */
+			/* effective bases: in 64-bit mode 0 but for FS and GS */
+			[X86_SEGMENT_COUNT];
 	struct tlb *tlb; /* &tlbs[current set] */
 	uint32_t request; /* enum cpu_request; atomic, any thread */
 	uint8_t mode; /* enum insn_mode: of CS */
 	uint8_t stack_size; /* bytes a stack pointer has: 2, 4 or 8 */
 	uint8_t cpl;
-	uint8_t interrupt_shadow; /* INTERRUPT_SHADOW_* during the instruction after STI, MOV SS, POP SS */
-	uint8_t segments_checked; /* bit per enum x86_segment_reg: needs limit or type checks; 0 in 64-bit mode */
+	/* INTERRUPT_SHADOW_* during the instruction after STI, MOV SS, POP SS */
+	uint8_t interrupt_shadow;
+	/* bit per enum x86_segment_reg: needs limit or type checks; 0 in 64-bit mode */
+	uint8_t segments_checked;
 	uint64_t instructions; /* executed so far, this vCPU; statistics and virtual time */
 
 	struct x86_segment seg[X86_SEGMENT_COUNT]; /* hidden parts included */
@@ -163,14 +174,22 @@ struct cpu {
 		uint32_t error;
 	} fault;
 
-	/* The event being delivered: a fault meanwhile makes a double fault of some. Owned by interrupt.c. */
+	/*
+	 * The event being delivered: a fault meanwhile makes a double fault of some. Owned by
+	 * interrupt.c.
+	 */
 	struct {
 		bool active;
 		uint8_t vector;
 		uint8_t kind; /* enum interrupt_kind */
 	} delivery;
 
+	bool debugger_step; /* stop after each instruction, with debugger_stop set */
+	bool debugger_breakpoints; /* stop at INT3, with debugger_stop set */
+	bool debugger_stop;
+
 	uint64_t tsc_hz; /* of the guest's TSC */
+	uint64_t tsc_base; /* of the host, when the guest's starts at 0; the same for all vCPUs */
 	bool tsc_virtual; /* the TSC follows clock, not the host's TSC */
 	struct clock *clock;
 
@@ -182,8 +201,12 @@ struct cpu {
 	struct guest_memory *memory;
 	struct address_space *space, *ports;
 
-	uint64_t apic_page; /* guest-physical address of the local APIC's registers, or UINT64_MAX in x2APIC mode and off */
-	uint64_t fetch_epoch; /* changes whenever an earlier mmu_translate_fetch() answer may be out of date */
+	/*
+	 * Guest-physical address of the local APIC's registers, UINT64_MAX in x2APIC mode and
+	 * while it is off.
+	 */
+	uint64_t apic_page;
+	uint64_t fetch_epoch; /* changes when a mmu_translate_fetch() answer may be out of date */
 	struct tlb_log tlb_log[2]; /* [1]: global pages */
 	struct tlb_large_page tlb_large[TLB_LARGE_PAGES];
 	uint32_t tlb_large_count; /* above TLB_LARGE_PAGES: more than the table holds */
@@ -202,13 +225,19 @@ _Noreturn void cpu_raise_page_fault(struct cpu *cpu, uint64_t linear, uint32_t e
 /* Sets request bits and wakes the vCPU if it halts. Any thread. */
 void cpu_request(struct cpu *cpu, uint32_t requests);
 
-/* Recomputes mode, stack_size, seg_base, tlb set, segments_checked after a change of CS, SS, CR0, CR4, EFER, CPL or AC. */
+/*
+ * Recomputes mode, stack_size, seg_base, tlb set, segments_checked after a change of CS, SS, CR0,
+ * CR4, EFER, CPL or AC.
+ */
 void cpu_update_mode(struct cpu *cpu);
 
 /* Puts the processor into its power-up (init false) or INIT state (SDM vol. 3, table 10-1). */
 void cpu_reset(struct cpu *cpu, bool init);
 
-/* Allocates what a vCPU needs and powers it up; memory, spaces and clock are borrowed. The APIC is the caller's. */
+/*
+ * Allocates what a vCPU needs and powers it up; memory, spaces and clock are borrowed. The APIC is
+ * the caller's.
+ */
 struct cpu *cpu_create(unsigned index, struct guest_memory *memory, struct address_space *space,
 		struct address_space *ports, struct clock *clock);
 void cpu_destroy(struct cpu *cpu);
@@ -220,8 +249,9 @@ void cpu_wait(struct cpu *cpu);
 uint64_t cpu_tsc(const struct cpu *cpu);
 
 /*
- * Changes of control registers with all their side effects (mode, TLB). The checks that raise #GP are the callers':
- * cpu_cr0_valid() and cpu_cr4_valid() say whether MOV to CR may load the value now.
+ * Changes of control registers with all their side effects (mode, TLB). The checks that raise #GP
+ * are the callers': cpu_cr0_valid() and cpu_cr4_valid() say whether MOV to CR may load the value
+ * now.
  */
 bool cpu_cr0_valid(const struct cpu *cpu, uint64_t value);
 bool cpu_cr4_valid(const struct cpu *cpu, uint64_t value);
@@ -232,6 +262,9 @@ void cpu_set_efer(struct cpu *cpu, uint64_t value);
 
 /* Replaces RFLAGS whole (fixed bits applied) and does what follows from new IF, TF, VM and AC. */
 void cpu_set_rflags(struct cpu *cpu, uint64_t value);
+
+/* What a SIPI does: real mode at vector * 4 KiB. */
+void cpu_start_at(struct cpu *cpu, uint8_t vector);
 
 void cpu_get_state(const struct cpu *cpu, struct x86_state *ret_state);
 void cpu_set_state(struct cpu *cpu, const struct x86_state *state);

@@ -246,8 +246,8 @@ static struct cpuid_result leaf_topology(const struct cpu *cpu, uint32_t subleaf
 }
 
 /*
- * The crystal runs at the TSC's rate: so the TSC's frequency is exact for guests that multiply, and the APIC timer, which counts
- * crystal ticks, has the same rate.
+ * The crystal runs at the TSC's rate: so the TSC's frequency is exact for guests that multiply, and
+ * the APIC timer, which counts crystal ticks, has the same rate.
  */
 static struct cpuid_result leaf_tsc(const struct cpu *cpu)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What CPUID says: one table, made once from what this engine implements and what the host can run natively. */
+/*
+ * What CPUID says: one table, made once from what this engine implements and what the host can run
+ * natively.
+ */
 #ifndef CORE_ENGINE_SOFT_CPUID_H
 #define CORE_ENGINE_SOFT_CPUID_H
 
@@ -9,7 +12,10 @@ struct cpuid_result {
 	uint32_t eax, ebx, ecx, edx;
 };
 
-/* Leaf and subleaf as vCPU cpu sees them: APIC id and the bits that mirror control registers filled in. */
+/*
+ * Leaf and subleaf as vCPU cpu sees them: APIC id and the bits that mirror control registers filled
+ * in.
+ */
 struct cpuid_result cpuid_query(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf);
 
 /* CPUID.1.EAX: family, model, stepping; also EDX after reset. */

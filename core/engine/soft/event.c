@@ -35,7 +35,10 @@ static uint32_t idt_error(const struct event *event)
 	return event->vector * 8u | ERROR_IDT | ext_of(event);
 }
 
-/* RFLAGS as the handler finds it on its stack: faults are to be resumed without tripping over a breakpoint again. */
+/*
+ * RFLAGS as the handler finds it on its stack: faults are to be resumed without tripping over a
+ * breakpoint again.
+ */
 static uint64_t pushed_flags(const struct cpu *cpu, const struct event *event)
 {
 	if (event->kind == INTERRUPT_FAULT && event->vector != X86_VECTOR_DB) {
@@ -258,7 +261,10 @@ static void enter_protected(struct cpu *cpu, const struct event *event)
 	commit(cpu, &gate, &stack);
 }
 
-/* Through the vector table at the bottom of memory: real mode, and redirected interrupts of virtual-8086 mode. */
+/*
+ * Through the vector table at the bottom of memory: real mode, and redirected interrupts of
+ * virtual-8086 mode.
+ */
 static void enter_table(struct cpu *cpu, uint64_t table, const struct event *event, uint64_t flags)
 {
 	uint32_t target = (uint32_t)mmu_load_supervisor(cpu, table + event->vector * 4u, 4);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Entry to interrupt and exception handlers: what the processor does with an IDT entry, in each mode. vCPU thread. */
+/*
+ * Entry to interrupt and exception handlers: what the processor does with an IDT entry, in each
+ * mode. vCPU thread.
+ */
 #ifndef CORE_ENGINE_SOFT_EVENT_H
 #define CORE_ENGINE_SOFT_EVENT_H
 
@@ -14,7 +17,10 @@ struct event {
 	uint64_t return_rip;
 };
 
-/* Enters the event's handler: next_rip is its first instruction. Raises what goes wrong; then nothing has changed. */
+/*
+ * Enters the event's handler: next_rip is its first instruction. Raises what goes wrong; then
+ * nothing has changed.
+ */
 void event_enter(struct cpu *cpu, const struct event *event);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Far jumps, calls and returns; call gates, task gates and TSSs as their targets. SDM vol. 3, 5.8. */
+/*
+ * Far jumps, calls and returns; call gates, task gates and TSSs as their targets. SDM vol. 3, 5.8.
+ */
 #include "core/engine/soft/exec_system.h"
 #include "core/engine/soft/far.h"
 #include "core/engine/soft/interrupt.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The interrupt flag and its virtual twin, whole-flags moves, software interrupts. SDM vol. 2; vol. 3, 21.3 and 21.4. */
+/*
+ * The interrupt flag and its virtual twin, whole-flags moves, software interrupts. SDM vol. 2; vol.
+ * 3, 21.3 and 21.4.
+ */
 #include "core/engine/soft/exec_system.h"
 #include "core/engine/soft/interrupt.h"
 
@@ -158,6 +161,12 @@ void exec_int(struct cpu *cpu, const struct insn *insn)
 void exec_int3(struct cpu *cpu, const struct insn *insn)
 {
 	(void)insn;
+	if (cpu->debugger_breakpoints) {
+		cpu->next_rip = cpu->rip;
+		cpu->debugger_stop = true;
+		cpu_request(cpu, CPU_REQUEST_EXIT);
+		return;
+	}
 	interrupt_software(cpu, X86_VECTOR_BP, INTERRUPT_SOFTWARE);
 }
 

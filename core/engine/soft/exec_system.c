@@ -6,7 +6,9 @@
 
 #include <inttypes.h>
 
-/* Fences, cache line flushes and write-backs: every access here is in order and coherent already. */
+/*
+ * Fences, cache line flushes and write-backs: every access here is in order and coherent already.
+ */
 static void exec_fence(struct cpu *cpu, const struct insn *insn)
 {
 	(void)cpu;

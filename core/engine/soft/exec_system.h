@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared by the files that execute system instructions: their entry points, for the table in exec_system.c, and helpers. */
+/*
+ * Shared by the files that execute system instructions: their entry points, for the table in
+ * exec_system.c, and helpers.
+ */
 #ifndef CORE_ENGINE_SOFT_EXEC_SYSTEM_H
 #define CORE_ENGINE_SOFT_EXEC_SYSTEM_H
 

@@ -9,7 +9,10 @@
 
 #include <inttypes.h>
 
-/* How exceptions combine when the second arises while the first is delivered (SDM vol. 3, tables 6-4 and 6-5). */
+/*
+ * How exceptions combine when the second arises while the first is delivered (SDM vol. 3, tables
+ * 6-4 and 6-5).
+ */
 enum fault_class {
 	CLASS_BENIGN,
 	CLASS_CONTRIBUTORY,
@@ -61,7 +64,9 @@ static bool is_hardware_exception(uint8_t kind)
 	return kind == INTERRUPT_FAULT || kind == INTERRUPT_TRAP;
 }
 
-/* Turns the fault in flight into a double fault if it belongs to an earlier one. False: shut down. */
+/*
+ * Turns the fault in flight into a double fault if it belongs to an earlier one. False: shut down.
+ */
 static bool combine(struct cpu *cpu)
 {
 	enum fault_class first, second;
@@ -238,6 +243,10 @@ void interrupt_after_instruction(struct cpu *cpu, uint64_t flags_before, uint8_t
 	}
 	if (flags_before & X86_FLAG_RF) {
 		cpu->rflags &= ~(uint64_t)X86_FLAG_RF;
+	}
+	if (cpu->debugger_step) {
+		cpu->debugger_stop = true;
+		cpu_request(cpu, CPU_REQUEST_EXIT);
 	}
 	cpu->debug_pending &= ~(uint32_t)DEBUG_NO_STEP;
 	if (stack_shadow) {

@@ -341,7 +341,9 @@ static void store_fast(
 	store_in(cpu, set, linear, value, size);
 }
 
-/* System structures lie at full linear addresses in long mode, below 4 GiB (wrapping) outside it. */
+/*
+ * System structures lie at full linear addresses in long mode, below 4 GiB (wrapping) outside it.
+ */
 static uint64_t system_linear(const struct cpu *cpu, uint64_t linear)
 {
 	return cpu_long_mode(cpu) ? linear : (uint32_t)linear;

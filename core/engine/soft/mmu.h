@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software CPU's memory management: linear addresses to guest memory through the software TLB, page table walks with
- * accessed and dirty bits, devices behind it. Every access raises the page fault it deserves and then does not return.
- * Addresses here are linear; segmentation is in operand.h. SDM vol. 3, chapter 4.
+ * The software CPU's memory management: linear addresses to guest memory through the software TLB,
+ * page table walks with accessed and dirty bits, devices behind it. Every access raises the page
+ * fault it deserves and then does not return. Addresses here are linear; segmentation is in
+ * operand.h. SDM vol. 3, chapter 4.
  */
 #ifndef CORE_ENGINE_SOFT_MMU_H
 #define CORE_ENGINE_SOFT_MMU_H
@@ -17,7 +18,10 @@ enum mmu_access {
 	MMU_FETCH,
 };
 
-/* The slow paths: TLB misses, page crossings, devices. size is 1, 2, 4 or 8. Supervisor: as CPL 0 whatever the CPL. */
+/*
+ * The slow paths: TLB misses, page crossings, devices. size is 1, 2, 4 or 8. Supervisor: as CPL 0
+ * whatever the CPL.
+ */
 uint64_t mmu_load_slow(struct cpu *cpu, uint64_t linear, unsigned size);
 void mmu_store_slow(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
 
@@ -26,13 +30,16 @@ uint64_t mmu_load_supervisor(struct cpu *cpu, uint64_t linear, unsigned size);
 void mmu_store_supervisor(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
 
 /*
- * Stack frames of a privilege level that is not yet, or no longer, the current one: explicit accesses as that CPL makes
- * them.
+ * Stack frames of a privilege level that is not yet, or no longer, the current one: explicit
+ * accesses as that CPL makes them.
  */
 uint64_t mmu_load_as(struct cpu *cpu, unsigned cpl, uint64_t linear, unsigned size);
 void mmu_store_as(struct cpu *cpu, unsigned cpl, uint64_t linear, uint64_t value, unsigned size);
 
-/* Any length: for FXSAVE images, SSE operands and the like. A store that faults on its second page writes nothing. */
+/*
+ * Any length: for FXSAVE images, SSE operands and the like. A store that faults on its second page
+ * writes nothing.
+ */
 void mmu_load_bytes(struct cpu *cpu, uint64_t linear, void *buf, size_t len);
 void mmu_store_bytes(struct cpu *cpu, uint64_t linear, const void *buf, size_t len);
 
@@ -40,16 +47,17 @@ void mmu_store_bytes(struct cpu *cpu, uint64_t linear, const void *buf, size_t l
 void mmu_probe_write(struct cpu *cpu, uint64_t linear, size_t len);
 
 /*
- * For read-modify-write and string instructions: the host address of [linear, linear + len), when all of it is RAM in
- * one page that may be written (or read) at once; NULL if not (after raising any fault). The address is good until the next
- * call that can change mappings; never keep it across instructions.
+ * For read-modify-write and string instructions: the host address of [linear, linear + len), when
+ * all of it is RAM in one page that may be written (or read) at once; NULL if not (after raising
+ * any fault). The address is good until the next call that can change mappings; never keep it
+ * across instructions.
  */
 void *mmu_host_write(struct cpu *cpu, uint64_t linear, size_t len);
 const void *mmu_host_read(struct cpu *cpu, uint64_t linear, size_t len);
 
 /*
- * Fetch translation: the guest-physical address that linear's instruction bytes come from, and their host address in
- * *ret_host, or NULL if they are not in RAM. Raises #PF.
+ * Fetch translation: the guest-physical address that linear's instruction bytes come from, and
+ * their host address in *ret_host, or NULL if they are not in RAM. Raises #PF.
  */
 uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **ret_host);
 
@@ -57,13 +65,16 @@ uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **r
 bool mmu_translate_debug(struct cpu *cpu, uint64_t linear, uint64_t *ret_physical);
 
 /*
- * Decoded code, as far as stores must know of it; the block cache implements both. A page it covers gets no write entries in the
- * TLB, so that every store into it is reported.
+ * Decoded code, as far as stores must know of it; the block cache implements both. A page it covers
+ * gets no write entries in the TLB, so that every store into it is reported.
  */
 bool code_covers_page(struct cpu *cpu, uint64_t physical_page);
 void code_written(struct cpu *cpu, uint64_t physical, size_t len);
 
-/* Reads and writes of guest-physical memory by the processor itself: RAM, ROM, devices, its own APIC page. */
+/*
+ * Reads and writes of guest-physical memory by the processor itself: RAM, ROM, devices, its own
+ * APIC page.
+ */
 uint64_t mmu_physical_load(struct cpu *cpu, uint64_t physical, unsigned size);
 void mmu_physical_store(struct cpu *cpu, uint64_t physical, uint64_t value, unsigned size);
 

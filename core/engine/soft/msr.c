@@ -27,8 +27,9 @@
 #define MICROCODE_REVISION UINT64_C(0x2b000643)
 
 /*
- * Flaws of real processors that this one does not have: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO,
- * PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO.
+ * Flaws of real processors that this one does not have: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY,
+ * SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO,
+ * GDS_NO, RFDS_NO, ITS_NO.
  */
 #define ARCH_CAPABILITIES \
 	(BIT(0) | BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(14) | \
@@ -154,7 +155,10 @@ bool msr_read(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 	}
 }
 
-/* A memory type each byte: uncacheable, write combining, write through, write protected, write back; UC- in the PAT. */
+/*
+ * A memory type each byte: uncacheable, write combining, write through, write protected, write
+ * back; UC- in the PAT.
+ */
 static bool memory_types_valid(uint64_t value, bool is_pat)
 {
 	for (unsigned i = 0; i < 8; i++) {

@@ -5,7 +5,10 @@
 
 #include "core/engine/soft/cpu.h"
 
-/* False: no such register, or a value it cannot hold; the instruction raises #GP. Unknown registers are logged. */
+/*
+ * False: no such register, or a value it cannot hold; the instruction raises #GP. Unknown registers
+ * are logged.
+ */
 bool msr_read(struct cpu *cpu, uint32_t msr, uint64_t *ret_value);
 bool msr_write(struct cpu *cpu, uint32_t msr, uint64_t value);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operands of decoded instructions: effective addresses, segmentation, registers by size. Shared by all exec_*.c files.
+ * Operands of decoded instructions: effective addresses, segmentation, registers by size. Shared by
+ * all exec_*.c files.
  */
 #ifndef CORE_ENGINE_SOFT_OPERAND_H
 #define CORE_ENGINE_SOFT_OPERAND_H
@@ -8,7 +9,10 @@
 #include "core/engine/soft/cpu.h"
 #include "core/engine/soft/mmu.h"
 
-/* The slow half of operand_linear(): limits, types, null selectors, canonical form. Raises #GP or #SS. */
+/*
+ * The slow half of operand_linear(): limits, types, null selectors, canonical form. Raises #GP or
+ * #SS.
+ */
 uint64_t segment_check(struct cpu *cpu, unsigned segment, uint64_t offset, size_t len,
 		enum mmu_access access);
 

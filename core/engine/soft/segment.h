@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Segment registers and descriptors: loading with all checks, in every mode. Limits and types of accesses are checked by
- * segment_check() (operand.h). SDM vol. 3, chapters 3, 5 and 7. vCPU thread.
+ * Segment registers and descriptors: loading with all checks, in every mode. Limits and types of
+ * accesses are checked by segment_check() (operand.h). SDM vol. 3, chapters 3, 5 and 7. vCPU
+ * thread.
  */
 #ifndef CORE_ENGINE_SOFT_SEGMENT_H
 #define CORE_ENGINE_SOFT_SEGMENT_H
 
 #include "core/engine/soft/cpu.h"
 
-/* System descriptor types (SDM vol. 3, table 3-2); 16-bit TSS and gates exist outside long mode only. */
+/*
+ * System descriptor types (SDM vol. 3, table 3-2); 16-bit TSS and gates exist outside long mode
+ * only.
+ */
 enum descriptor_type {
 	DESCRIPTOR_TSS16_AVAILABLE = 1,
 	DESCRIPTOR_LDT = 2,
@@ -85,22 +89,32 @@ struct x86_segment descriptor_segment(const struct descriptor *desc, uint16_t se
 /* A segment register as a null selector leaves it. */
 struct x86_segment segment_null(uint16_t selector);
 
-/* A segment register as real mode loads it, limit and attributes kept; and as virtual-8086 mode does. */
+/*
+ * A segment register as real mode loads it, limit and attributes kept; and as virtual-8086 mode
+ * does.
+ */
 struct x86_segment segment_real(const struct x86_segment *old, uint16_t selector);
 struct x86_segment segment_v8086(uint16_t selector);
 
 /*
- * Loads ES, SS, DS, FS or GS in the current mode, as MOV, POP and LDS do. Raises #GP, #NP, #SS, #PF and changes nothing then.
+ * Loads ES, SS, DS, FS or GS in the current mode, as MOV, POP and LDS do. Raises #GP, #NP, #SS, #PF
+ * and changes nothing then.
  */
 void segment_load(struct cpu *cpu, unsigned segment, uint16_t selector);
 
-/* What failed checks raise: #GP, or #TS in task switches and on the way inward; ext is the error code's EXT bit. */
+/*
+ * What failed checks raise: #GP, or #TS in task switches and on the way inward; ext is the error
+ * code's EXT bit.
+ */
 struct segment_blame {
 	enum x86_vector vector;
 	uint32_t ext;
 };
 
-/* Protected mode: checks and reads a data or stack segment for a privilege level, without loading it. */
+/*
+ * Protected mode: checks and reads a data or stack segment for a privilege level, without loading
+ * it.
+ */
 struct x86_segment segment_fetch_data(
 		struct cpu *cpu, uint16_t selector, unsigned cpl, struct segment_blame blame);
 struct x86_segment segment_fetch_stack(

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks that may not be the current one: frames of interrupts, far calls, returns and task switches. Nothing of the
- * processor's state changes until the caller commits the pointer. vCPU thread.
+ * Stacks that may not be the current one: frames of interrupts, far calls, returns and task
+ * switches. Nothing of the processor's state changes until the caller commits the pointer. vCPU
+ * thread.
  */
 #ifndef CORE_ENGINE_SOFT_STACK_H
 #define CORE_ENGINE_SOFT_STACK_H

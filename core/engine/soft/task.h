@@ -13,9 +13,9 @@ enum task_reason {
 };
 
 /*
- * Switches to the task whose TSS selector names; the old one will go on at return_rip. Leaves the new EIP in next_rip. error,
- * if not NULL, is pushed onto the new task's stack. ext is the EXT bit of faults. May raise, before the switch in
- * the old task, after it in the new one.
+ * Switches to the task whose TSS selector names; the old one will go on at return_rip. Leaves the
+ * new EIP in next_rip. error, if not NULL, is pushed onto the new task's stack. ext is the EXT bit
+ * of faults. May raise, before the switch in the old task, after it in the new one.
  */
 void task_switch(struct cpu *cpu, uint16_t selector, enum task_reason reason, uint64_t return_rip,
 		const uint32_t *error, uint32_t ext);
@@ -30,7 +30,10 @@ uint64_t task_inner_rsp(struct cpu *cpu, unsigned cpl, unsigned ist, uint32_t ex
 /* Whether the TSS's I/O permission bitmap lets size ports from port on through. */
 bool task_io_allowed(struct cpu *cpu, uint16_t port, unsigned size);
 
-/* Whether software interrupts with this vector go to the 8086 program's own handler (CR4.VME, SDM vol. 3, 21.3). */
+/*
+ * Whether software interrupts with this vector go to the 8086 program's own handler (CR4.VME, SDM
+ * vol. 3, 21.3).
+ */
 bool task_redirects_interrupt(struct cpu *cpu, uint8_t vector);
 
 #endif

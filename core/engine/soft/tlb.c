@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking entries out of the software TLB. A flush costs what was filled since the last one, not what the TLB could hold. */
+/*
+ * Taking entries out of the software TLB. A flush costs what was filled since the last one, not
+ * what the TLB could hold.
+ */
 #include "core/engine/soft/mmu.h"
 #include "core/engine/soft/walk.h"
 

@@ -18,7 +18,10 @@
 #define ADDRESS_MASK (PHYSICAL_MASK & ~(GUEST_PAGE_SIZE - 1))
 #define RESERVED_PHYSICAL ((BIT(52) - 1) & ~PHYSICAL_MASK)
 
-/* Bits of a large page's entry that would be address bits below its size: PAT is bit 12, the rest must be zero. */
+/*
+ * Bits of a large page's entry that would be address bits below its size: PAT is bit 12, the rest
+ * must be zero.
+ */
 #define LARGE_RESERVED(shift) ((BIT(shift) - 1) & ~(BIT(13) - 1))
 
 enum step {
@@ -199,7 +202,10 @@ static enum step finish(struct walker *w)
 	return STEP_DONE;
 }
 
-/* The page directory pointers of 32-bit PAE paging have a format of their own: neither permissions nor accessed bit. */
+/*
+ * The page directory pointers of 32-bit PAE paging have a format of their own: neither permissions
+ * nor accessed bit.
+ */
 static enum step walk_pae_root(struct walker *w)
 {
 	w->table = w->cpu->cr3 & 0xffffffe0u;

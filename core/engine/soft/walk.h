@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Page table walks: every paging mode, permissions, accessed and dirty bits. SDM vol. 3, chapter 4. */
+/*
+ * Page table walks: every paging mode, permissions, accessed and dirty bits. SDM vol. 3, chapter 4.
+ */
 #ifndef CORE_ENGINE_SOFT_WALK_H
 #define CORE_ENGINE_SOFT_WALK_H
 
