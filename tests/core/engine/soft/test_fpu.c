@@ -164,6 +164,7 @@ static void test_pointers_are_the_guests(void **state)
 	struct cpu *cpu = fixture->cpu;
 
 	(void)state;
+	cpu->fx.fop = 0x123;
 	cpu->regs[X86_RBX] = DATA + 24;
 	assert_true(RUN(fixture, 0xdd, 0x03)); /* fld m64 */
 	cpu->rip = CODE + 2;
@@ -174,7 +175,7 @@ static void test_pointers_are_the_guests(void **state)
 	assert_true(RUN(fixture, 0x48, 0x0f, 0xae, 0x03)); /* fxsave64 */
 	assert_int_equal(le64_load(fixture->memory + 512 + 8), CODE + 2);
 	assert_int_equal(le64_load(fixture->memory + 512 + 16), DATA + 24);
-	assert_int_equal(le16_load(fixture->memory + 512 + 6), 0);
+	assert_int_equal(le16_load(fixture->memory + 512 + 6), 0x123);
 	assert_int_equal(le32_load(fixture->memory + 512 + 28), 0xffff);
 	assert_true(RUN(fixture, 0x0f, 0xae, 0x03)); /* fxsave: 32 bits, no selectors */
 	assert_int_equal(le64_load(fixture->memory + 512 + 8), (uint32_t)(CODE + 2));
@@ -336,6 +337,7 @@ static void test_host_state_is_kept(void **state)
 	struct native_fixture *fixture = open_fixture();
 	uint32_t mxcsr = 0;
 	uint16_t fcw = 0, fsw = 0xffff;
+	uint32_t environment[7];
 
 	(void)state;
 	fixture->cpu->fx.mxcsr = 0x7fbf & ~0x1000u;
@@ -348,11 +350,12 @@ static void test_host_state_is_kept(void **state)
 	memset(fixture->cpu->fx.xmm, 0x7f, 256);
 	(void)RUN(fixture, 0x0f, 0x2d, 0xca); /* cvtps2pi, invalid */
 	assert_int_equal(fixture->fault.vector, X86_VECTOR_XM);
-	__asm__ volatile("stmxcsr %0\n\tfnstcw %1\n\tfnstsw %2"
-			 : "=m"(mxcsr), "=m"(fcw), "=m"(fsw));
+	__asm__ volatile("stmxcsr %0\n\tfnstcw %1\n\tfnstsw %2\n\tfnstenv %3"
+			 : "=m"(mxcsr), "=m"(fcw), "=m"(fsw), "=m"(environment));
 	assert_int_equal(mxcsr & 0xffc0, 0x1f80);
 	assert_int_equal(fcw, 0x37f);
 	assert_int_equal(fsw, 0);
+	assert_int_equal(environment[2] & 0xffff, 0xffff); /* all registers empty */
 	native_fixture_destroy(fixture);
 }
 
