@@ -229,7 +229,9 @@ static bool catch_signals(struct oracle *oracle, GError **error)
 	stack_t stack = {.ss_size = SIGNAL_STACK_SIZE};
 
 	latest = oracle;
+	/* Touched before use: a page fault while the kernel writes the frame would replace the trap number in it. */
 	oracle->signal_stack = g_malloc(SIGNAL_STACK_SIZE);
+	memset(oracle->signal_stack, 0xa5, SIGNAL_STACK_SIZE);
 	stack.ss_sp = oracle->signal_stack;
 	if (sigaltstack(&stack, &oracle->old_stack) < 0) {
 		set_error_errno(error, "sigaltstack");

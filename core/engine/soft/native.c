@@ -54,6 +54,7 @@ struct emitter {
 static __thread struct cpu *unmasked_cpu;
 
 static struct sigaction next_sigfpe;
+static bool catching;
 
 static void emit(struct emitter *emitter, const uint8_t *bytes, size_t len)
 {
@@ -296,7 +297,9 @@ static bool open_area_locked(GError **error)
 	area.code = code;
 	area.ops = g_hash_table_new(g_int64_hash, g_int64_equal);
 	init_header_locked();
-	native_catch_sigfpe();
+	if (!catching) {
+		native_catch_sigfpe();
+	}
 	return true;
 }
 
@@ -425,9 +428,13 @@ static void handle_sigfpe(int signal_number, siginfo_t *info, void *data)
 
 void native_catch_sigfpe(void)
 {
-	struct sigaction action = {.sa_sigaction = handle_sigfpe, .sa_flags = SA_SIGINFO};
+	struct sigaction action = {
+			.sa_sigaction = handle_sigfpe,
+			.sa_flags = SA_SIGINFO | SA_ONSTACK,
+	};
 	struct sigaction old;
 
+	catching = true;
 	if (sigaction(SIGFPE, NULL, &old) == 0 && old.sa_sigaction != handle_sigfpe) {
 		next_sigfpe = old;
 		(void)sigaction(SIGFPE, &action, NULL);
