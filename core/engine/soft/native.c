@@ -21,12 +21,15 @@
 #define THUNK_MAX 160 /* bytes; the longest is about 100 */
 #define THUNK_ALIGN 32
 
+/* As the ABI and the C library have them. */
 #define HOST_MXCSR 0x1f80u
+#define HOST_FCW 0x37fu
 
 /* At the start of the area. */
 struct area_header {
 	uint32_t host_mxcsr;
-	uint8_t reserved[28];
+	uint16_t host_fcw;
+	uint8_t reserved[26];
 	uint8_t abort[32]; /* where a SIMD exception goes on: restores the host, returns 1 */
 };
 
@@ -86,13 +89,30 @@ static void emit_cpu(struct emitter *emitter, bool rex_w, const uint8_t *opcode,
 			sizeof((const uint8_t[]){__VA_ARGS__}), (reg), \
 			offsetof(struct cpu, field))
 
-/* ldmxcsr [rip to the host's value] */
+/* The displacement, from rip after it, of a member of the area's header. */
+static void emit_header_displacement(struct emitter *emitter, size_t member)
+{
+	emit32(emitter, (uint32_t)(member - (emitter->offset + emitter->len + 4)));
+}
+
 static void emit_host_mxcsr(struct emitter *emitter)
 {
-	size_t end = emitter->offset + emitter->len + 7;
+	EMIT(emitter, 0x0f, 0xae, 0x15); /* ldmxcsr */
+	emit_header_displacement(emitter, offsetof(struct area_header, host_mxcsr));
+}
 
-	EMIT(emitter, 0x0f, 0xae, 0x15);
-	emit32(emitter, (uint32_t)(offsetof(struct area_header, host_mxcsr) - end));
+/*
+ * Leaves the host an empty x87 stack with its own control word. FNINIT is slow, and needed only where a pending exception
+ * would make the others fault; exception flags may stay, since they are masked.
+ */
+static void emit_host_x87(struct emitter *emitter)
+{
+	EMIT_CPU(emitter, false, 0, fx.fsw, 0xf6); /* test byte [fsw], ES */
+	EMIT(emitter, 0x80);
+	EMIT(emitter, 0x75, 10); /* jnz to fninit */
+	EMIT(emitter, 0x0f, 0x77, 0xd9, 0x2d); /* emms; fldcw */
+	emit_header_displacement(emitter, offsetof(struct area_header, host_fcw));
+	EMIT(emitter, 0xeb, 2, 0xdb, 0xe3); /* jmp over fninit */
 }
 
 enum {
@@ -233,7 +253,7 @@ static void emit_vector_thunk(
 
 /*
  * x87 runs on the whole image. Nothing can fault here: no exception pends on entry, and one that the instruction
- * raises waits for the next x87 instruction, which is fninit.
+ * raises waits for the next x87 instruction, which does not look.
  */
 static void emit_x87_thunk(
 		struct emitter *emitter, const struct insn *insn, const struct native_op *op)
@@ -253,7 +273,7 @@ static void emit_x87_thunk(
 		emit_save_flags(emitter);
 	}
 	EMIT_CPU(emitter, true, 0, fx, 0x0f, 0xae); /* fxsave64 */
-	EMIT(emitter, 0xdb, 0xe3); /* fninit */
+	emit_host_x87(emitter);
 	emit_host_mxcsr(emitter);
 	emit_return(emitter);
 }
@@ -267,6 +287,7 @@ static void init_header_locked(void)
 	};
 
 	header->host_mxcsr = HOST_MXCSR;
+	header->host_fcw = HOST_FCW;
 	emit_host_mxcsr(&emitter);
 	EMIT(&emitter, 0x0f, 0x77); /* emms */
 	EMIT(&emitter, 0xb8, 1, 0, 0, 0, 0xc3); /* mov eax, 1; ret */

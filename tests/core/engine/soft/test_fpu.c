@@ -331,31 +331,48 @@ static void test_mxcsr_reserved_bits(void **state)
 	native_fixture_destroy(fixture);
 }
 
+static void check_host_state(void)
+{
+	uint32_t mxcsr, environment[7];
+	uint16_t fcw, fsw;
+
+	__asm__ volatile("stmxcsr %0\n\tfnstcw %1\n\tfnstsw %2\n\tfnstenv %3\n\tfldcw %1"
+			 : "=m"(mxcsr), "=m"(fcw), "=m"(fsw), "=m"(environment));
+	assert_int_equal(mxcsr & 0xffc0, 0x1f80);
+	assert_int_equal(fcw, 0x37f);
+	assert_int_equal(fsw & 0xb880, 0); /* TOP 0, nothing pending */
+	assert_int_equal(environment[2] & 0xffff, 0xffff); /* all registers empty */
+}
+
 /* Whatever the guest does to rounding, masks and the register stack, the host's own stay as the ABI wants them. */
 static void test_host_state_is_kept(void **state)
 {
 	struct native_fixture *fixture = open_fixture();
-	uint32_t mxcsr = 0;
-	uint16_t fcw = 0, fsw = 0xffff;
-	uint32_t environment[7];
+	struct cpu_fx *fx = &fixture->cpu->fx;
 
 	(void)state;
-	fixture->cpu->fx.mxcsr = 0x7fbf & ~0x1000u;
-	fixture->cpu->fx.fcw = 0xc40;
-	fixture->cpu->fx.ftw = 0xff;
-	(void)RUN(fixture, 0x0f, 0x58, 0xca);
-	(void)RUN(fixture, 0xd8, 0xc1);
-	fixture->cpu->fx.fsw = 0;
-	fixture->cpu->fx.mxcsr = 0x6000;
-	memset(fixture->cpu->fx.xmm, 0x7f, 256);
-	(void)RUN(fixture, 0x0f, 0x2d, 0xca); /* cvtps2pi, invalid */
+	fx->mxcsr = 0x6fbf;
+	assert_true(RUN(fixture, 0x0f, 0x58, 0xca)); /* addps */
+	check_host_state();
+	fx->fcw = 0xc40;
+	fx->fsw = 0x3800;
+	assert_true(RUN(fixture, 0xd8, 0xc1)); /* fadd of empty registers: pends */
+	assert_true(fx->fsw & 0x80);
+	check_host_state();
+	fx->fcw = 0xf7f;
+	fx->fsw = 0x3800;
+	fx->ftw = 0xff;
+	assert_true(RUN(fixture, 0xd9, 0xc1)); /* fld st1: overflow, masked */
+	assert_int_equal(fx->fsw & 0xff, 0x41);
+	check_host_state();
+	fx->fsw = 0;
+	assert_true(RUN(fixture, 0x0f, 0xfc, 0xca)); /* paddb mm */
+	check_host_state();
+	fx->mxcsr = 0x6000;
+	memset(fx->xmm, 0x7f, sizeof(fx->xmm));
+	assert_false(RUN(fixture, 0x0f, 0x2d, 0xca)); /* cvtps2pi, invalid */
 	assert_int_equal(fixture->fault.vector, X86_VECTOR_XM);
-	__asm__ volatile("stmxcsr %0\n\tfnstcw %1\n\tfnstsw %2\n\tfnstenv %3"
-			 : "=m"(mxcsr), "=m"(fcw), "=m"(fsw), "=m"(environment));
-	assert_int_equal(mxcsr & 0xffc0, 0x1f80);
-	assert_int_equal(fcw, 0x37f);
-	assert_int_equal(fsw, 0);
-	assert_int_equal(environment[2] & 0xffff, 0xffff); /* all registers empty */
+	check_host_state();
 	native_fixture_destroy(fixture);
 }
 
