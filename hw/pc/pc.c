@@ -3,7 +3,7 @@
 
 #include "core/base/fd.h"
 #include "core/base/log.h"
-#include "core/boot/boot.h"
+#include "core/boot/kernel.h"
 #include "core/device/device.h"
 #include "hw/pc/acpi.h"
 #include "hw/pc/i8254.h"
@@ -284,22 +284,29 @@ bool pc_add_device(struct pc *pc, struct device *device, GError **error)
 
 static bool place_boot(struct pc *pc, const struct pc_boot *boot, GError **error)
 {
+	static const struct boot_range reserved[] = {
+			{ACPI_BASE, ACPI_SIZE, BOOT_RANGE_RESERVED},
+			{Q35_ECAM_BASE, Q35_ECAM_SIZE, BOOT_RANGE_RESERVED},
+	};
 	const struct acpi_config acpi = {
 			.vcpus = pc->config.vcpus,
 			.mmio64_base = pc->mmio64_base,
 			.mmio64_size = MMIO64_SIZE,
 	};
+	struct boot_config config = {
+			.command_line = boot->command_line,
+			.modules = boot->modules,
+			.reserved = reserved,
+			.reserved_count = G_N_ELEMENTS(reserved),
+	};
 	struct x86_state state;
-	uint64_t rsdp;
 
-	if (!acpi_place(pc->machine.ram, &acpi, &rsdp)) {
+	if (!acpi_place(pc->machine.ram, &acpi, &config.rsdp)) {
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM,
 				"-m: at least 1 MiB of RAM is needed");
 		return false;
 	}
-	vcpu_get_state(pc->machine.engine->vcpus[0], &state);
-	if (!boot_image_place(boot->kernel, pc->machine.ram, boot->command_line, boot->initrd,
-			    boot->initrd_size, rsdp, &state, error)) {
+	if (!boot_image_place(boot->kernel, pc->machine.ram, &config, &state, error)) {
 		return false;
 	}
 	vcpu_set_state(pc->machine.engine->vcpus[0], &state);

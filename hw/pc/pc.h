@@ -12,6 +12,7 @@
 #define PC_MIN_RAM (UINT64_C(1) << 20)
 
 struct boot_image;
+struct boot_modules;
 struct chardev;
 struct device;
 struct pc;
@@ -35,10 +36,9 @@ struct pc_config {
 
 /* What runs at power-up. Borrowed; used again at every reset. */
 struct pc_boot {
-	struct boot_image *kernel;
-	const void *initrd;
-	size_t initrd_size;
-	const char *command_line;
+	const struct boot_image *kernel;
+	const struct boot_modules *modules; /* may be NULL */
+	const char *command_line; /* may be NULL */
 };
 
 struct pc *pc_create(const struct pc_config *config, GError **error);
