@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many guest instructions a second the interpreter executes, on a mixed integer loop (loads, stores, arithmetic, branches, a
- * call) in flat memory. Usage: bench_interp [seconds]
+ * How many guest instructions a second the interpreter executes, on a mixed integer loop (loads,
+ * stores, arithmetic, branches, a call) in flat memory. Usage: bench_interp [seconds]
  */
 #include "tests/core/engine/soft/fake_machine.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* XCHG XADD CMPXCHG CMPXCHG8B CMPXCHG16B: as the host's locked instruction wherever the operand is plain memory. */
+/*
+ * XCHG XADD CMPXCHG CMPXCHG8B CMPXCHG16B: as the host's locked instruction wherever the operand is
+ * plain memory.
+ */
 #include "core/engine/soft/exec_integer.h"
 
 /* XCHG with memory is locked with or without the prefix; so is XADD here. */
@@ -28,7 +31,7 @@
 		} \
 		reg_set##bits(cpu, insn, insn->reg, old); \
 	} \
-	/* The sum and the flags of an addition; the destination's old value goes to the register. */ \
+	/* The flags of an addition; the destination's old value goes to the register. */ \
 	static void xadd##bits(struct cpu *cpu, const struct insn *insn) \
 	{ \
 		uint##bits##_t value = reg_get##bits(cpu, insn, insn->reg), sum; \

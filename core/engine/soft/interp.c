@@ -116,7 +116,10 @@ static inline uint64_t code_limit(const struct cpu *cpu)
 	return cpu->mode == INSN_MODE_64 ? UINT64_MAX : cpu->seg[X86_CS].limit;
 }
 
-/* The first instruction of the block at cpu->rip, alone: under a debugger's eye, or close to CS's limit. */
+/*
+ * The first instruction of the block at cpu->rip, alone: under a debugger's eye, or close to CS's
+ * limit.
+ */
 static void run_one(struct cpu *cpu)
 {
 	struct block_cache *cache = cpu->blocks;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Instructions that 64-bit mode does not have, against the host CPU in compatibility mode: decimal arithmetic, short INC and
- * DEC, PUSHA and POPA, stacks of 32 bits. The instruction is reached by a far call into the 32-bit code segment that Linux
- * gives every process.
+ * Instructions that 64-bit mode does not have, against the host CPU in compatibility mode: decimal
+ * arithmetic, short INC and DEC, PUSHA and POPA, stacks of 32 bits. The instruction is reached by a
+ * far call into the 32-bit code segment that Linux gives every process.
  */
 #include "tests/harness/test.h"
 
@@ -54,7 +54,9 @@ static uint8_t *emit32(uint8_t *at, uint32_t value)
 	return at + sizeof(value);
 }
 
-/* 64-bit: saves what the ABI wants kept, moves to the low stack, calls the 32-bit code, comes back. */
+/*
+ * 64-bit: saves what the ABI wants kept, moves to the low stack, calls the 32-bit code, comes back.
+ */
 static void write_stub(struct shared *shared)
 {
 	uint8_t *at = shared->stub;
@@ -73,7 +75,10 @@ static void write_stub(struct shared *shared)
 	shared->far_pointer[1] = USER_CODE32;
 }
 
-/* 32-bit: loads flags and registers, runs the instruction, stores them. Returns where the instruction stands. */
+/*
+ * 32-bit: loads flags and registers, runs the instruction, stores them. Returns where the
+ * instruction stands.
+ */
 static size_t write_code(struct shared *shared, const uint8_t *insn, size_t len)
 {
 	static const uint8_t load[8] = {0x05, 0x0d, 0x15, 0x1d, 0x25, 0x2d, 0x35, 0x3d};
