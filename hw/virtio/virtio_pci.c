@@ -502,8 +502,6 @@ bool virtio_pci_realize(struct virtio_pci *transport, struct machine *machine,
 	device->notify_queue = notify_queue;
 	device->notify_config = notify_config;
 	device->route_calls = route_calls;
-	device->offered = device->impl->features(device) | BIT(VIRTIO_F_VERSION_1) |
-			  BIT(VIRTIO_F_RING_INDIRECT_DESC) | BIT(VIRTIO_F_RING_EVENT_IDX);
 
 	transport->registers = (struct io_region){
 			.name = "virtio-pci",
