@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * oriel-gpu, the picture: brings requests (vhost-user, vtest) to a GPU and its frames to a display. The only
- * file that knows every part of this half. The main thread is the service thread.
+ * oriel-gpu, the picture: brings requests (vhost-user, vtest) to a GPU and its frames to a display.
+ * The only file that knows every part of this half. The main thread is the service thread.
  */
 #include "core/base/fd.h"
 #include "core/base/log.h"
