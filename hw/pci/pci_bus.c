@@ -134,7 +134,6 @@ void pci_bus_detach(struct pci_device *device)
 	g_mutex_lock(&bus->lock);
 	bus->devices[device->devfn] = NULL;
 	g_mutex_unlock(&bus->lock);
-	device->bus = NULL;
 }
 
 void pci_bus_drive_intx(struct pci_bus *bus, struct pci_device *device, bool level)
