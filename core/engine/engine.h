@@ -97,6 +97,7 @@ struct engine {
 	GMutex lock;
 	GCond changed; /* standing, running, quit */
 	bool running; /* vCPUs should execute; guarded by lock */
+	unsigned stops; /* calls of engine_stop(); guarded by lock */
 	bool quit; /* vCPU threads should end; guarded by lock */
 };
 
