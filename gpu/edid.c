@@ -134,16 +134,15 @@ static void descriptor_put_timing(uint8_t *d, const struct timing *t)
 	d[17] = DETAILED_DIGITAL_SEPARATE | DETAILED_HSYNC_POSITIVE;
 }
 
+/* Text ends with a line feed and is padded with blanks, unless it fills its field. */
 static void descriptor_put_text(uint8_t *d, uint8_t tag, const char *text)
 {
-	size_t len = MIN(strlen(text), DESCRIPTOR_TEXT);
+	size_t len = strlen(text);
 
 	memset(d, 0, DESCRIPTOR_SIZE);
 	d[3] = tag;
-	memset(d + 5, ' ', DESCRIPTOR_TEXT);
-	memcpy(d + 5, text, len);
-	if (len < DESCRIPTOR_TEXT) {
-		d[5 + len] = '\n';
+	for (size_t i = 0; i < DESCRIPTOR_TEXT; i++) {
+		d[5 + i] = (uint8_t)(i < len ? text[i] : i == len ? '\n' : ' ');
 	}
 }
 

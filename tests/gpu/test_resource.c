@@ -110,7 +110,7 @@ static void test_destruction(void **state)
 	g_free(fake_renderer_take_log(guest->fake));
 	assert_int_equal(guest_unref(guest, 1), OK);
 	g_autofree char *log = fake_renderer_take_log(guest->fake);
-	assert_string_equal(log, "ctx_detach 1 1\nbacking_detach 1\nresource_destroy 1\n");
+	assert_string_equal(log, "ctx_detach 1 1\nbacking_detach 1\nunmap\nresource_destroy 1\n");
 	assert_int_equal(recording_display_head(guest->display, 0).disabled, 1);
 	gpu_guest_destroy(guest);
 }

@@ -222,6 +222,59 @@ static void test_sources_change_size(void **state)
 	gpu_guest_destroy(guest);
 }
 
+/* Two frames take turns; each lacks what the other was shown with, and gets it. */
+static void test_frames_take_turns(void **state)
+{
+	struct gpu_guest *guest = setup(GUEST_2D);
+	uint32_t *ram = (uint32_t *)guest->ram;
+	(void)state;
+
+	recording_display_hold(guest->display, true);
+	assert_int_equal(guest_set_scanout(guest, 0, 1, whole), OK);
+	for (uint32_t n = 0; n < 20; n++) {
+		ram[n * 12] = 1000 + n;
+		assert_int_equal(guest_transfer(guest, 1, whole, 0), OK);
+		struct guest_request *flush = send_flush(
+				guest, 1, (struct virtio_gpu_rect){n * 12 % 16, n * 12 / 16, 1, 1});
+		if (n >= 2) {
+			recording_display_release(guest->display, 0);
+		}
+		recording_display_wait(guest->display, 0, n + 1);
+		for (uint32_t i = 0; i < 256; i++) {
+			bool changed = i % 12 == 0 && i / 12 <= n;
+			assert_int_equal(recording_display_pixel(guest->display, 0, i % 16, i / 16),
+					changed ? 1000 + i / 12 : i);
+		}
+		assert_int_equal(gpu_guest_wait(guest, flush), OK);
+		guest_request_free(flush);
+	}
+	gpu_guest_destroy(guest);
+}
+
+/* Damage of a large source must not reach into the frames of a small one that comes after it. */
+static void test_large_source_between_small_ones(void **state)
+{
+	const struct virtio_gpu_rect small = {2, 2, 4, 4};
+	struct gpu_guest *guest = setup(GUEST_2D);
+	(void)state;
+
+	recording_display_hold(guest->display, true);
+	assert_int_equal(guest_set_scanout(guest, 0, 1, small), OK);
+	assert_int_equal(guest_flush(guest, 1, whole), OK);
+	assert_int_equal(guest_flush(guest, 1, whole), OK); /* both frames are 4x4, and out */
+	assert_int_equal(guest_set_scanout(guest, 0, 1, whole), OK);
+	assert_int_equal(guest_flush(guest, 1, whole), OK);
+	assert_int_equal(guest_set_scanout(guest, 0, 1, small), OK);
+	assert_int_equal(guest_flush(guest, 1, (struct virtio_gpu_rect){3, 3, 1, 1}), OK);
+	recording_display_release(guest->display, 0);
+	recording_display_wait(guest->display, 0, 3);
+	struct recorded_head head = recording_display_head(guest->display, 0);
+	assert_rect(head.source, 0, 0, 4, 4);
+	assert_rect(head.damage, 0, 0, 4, 4);
+	assert_int_equal(recording_display_pixel(guest->display, 0, 3, 3), 5 * 16 + 5);
+	gpu_guest_destroy(guest);
+}
+
 /* Nothing is read or shown before the work before it has signalled. */
 static void test_publishing_waits_for_the_renderer(void **state)
 {
@@ -401,6 +454,8 @@ int main(void)
 			cmocka_unit_test(test_reply_waits_no_longer_than_a_refresh),
 			cmocka_unit_test(test_newest_wins),
 			cmocka_unit_test(test_sources_change_size),
+			cmocka_unit_test(test_frames_take_turns),
+			cmocka_unit_test(test_large_source_between_small_ones),
 			cmocka_unit_test(test_publishing_waits_for_the_renderer),
 			cmocka_unit_test(test_fenced_flush),
 			cmocka_unit_test(test_renderer_cannot_read),

@@ -69,7 +69,7 @@ static void test_reset(void **state)
 	gpu_get_config(guest->gpu, &config);
 	assert_int_equal(config.events_read, 0);
 	g_autofree char *log = fake_renderer_take_log(guest->fake);
-	assert_string_equal(log, "destroy\ncreate\n");
+	assert_string_equal(log, "destroy\nunmap\ncreate\n");
 
 	/* As good as new: the same ids, the same picture. */
 	assert_int_equal(guest_unref(guest, 1), VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
@@ -106,12 +106,14 @@ static void test_reset_drops_the_queue(void **state)
 	struct guest_request *blocked = send_blocker(guest);
 	struct guest_request *dropped = gpu_guest_send(guest, 0, &unref_1, sizeof(unref_1), 24);
 	g_free(fake_renderer_take_log(guest->fake));
-	/* The reset is asked for while the worker is blocked. */
-	struct gpu_guest *waiter = guest;
+	gpu_guest_reset_start(guest);
 	fake_renderer_unblock(guest->fake);
-	gpu_guest_reset(waiter);
+	gpu_guest_reset_wait(guest);
+	g_autofree char *log = fake_renderer_take_log(guest->fake);
+	assert_string_equal(log, "destroy\nunmap\ncreate\n");
 	assert_true(gpu_guest_is_done(guest, blocked));
 	assert_true(gpu_guest_is_done(guest, dropped));
+	assert_int_equal(dropped->written, 0);
 	guest_request_free(blocked);
 	guest_request_free(dropped);
 	gpu_guest_destroy(guest);

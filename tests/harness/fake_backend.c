@@ -558,6 +558,13 @@ void fake_renderer_textures(struct fake_renderer *fake, bool on)
 	pthread_mutex_unlock(&fake->lock);
 }
 
+void fake_renderer_note(struct fake_renderer *fake, const char *line)
+{
+	pthread_mutex_lock(&fake->lock);
+	g_string_append_printf(fake->log, "%s\n", line);
+	pthread_mutex_unlock(&fake->lock);
+}
+
 char *fake_renderer_take_log(struct fake_renderer *fake)
 {
 	pthread_mutex_lock(&fake->lock);
