@@ -22,7 +22,7 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
-const struct engine_impl *const engine_impls[] = {&kvm_engine_impl, &soft_engine_impl, NULL};
+const struct engine_impl *const engine_impls[] = {&kvm_engine, &soft_engine, NULL};
 
 struct program {
 	struct options options;

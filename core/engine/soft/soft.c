@@ -38,13 +38,13 @@ struct soft_vcpu {
 
 static struct soft_engine *soft_engine_from(struct engine *engine)
 {
-	assert(engine->impl == &soft_engine_impl);
+	assert(engine->impl == &soft_engine);
 	return container_of(engine, struct soft_engine, base);
 }
 
 static struct soft_vcpu *soft_vcpu_from(struct vcpu *vcpu)
 {
-	assert(vcpu->engine->impl == &soft_engine_impl);
+	assert(vcpu->engine->impl == &soft_engine);
 	return container_of(vcpu, struct soft_vcpu, base);
 }
 
@@ -326,7 +326,7 @@ static bool soft_vcpu_set_debug(struct vcpu *vcpu, unsigned flags)
 	return true;
 }
 
-const struct engine_impl soft_engine_impl = {
+const struct engine_impl soft_engine = {
 		.name = "soft",
 		.size = sizeof(struct soft_engine),
 		.vcpu_size = sizeof(struct soft_vcpu),
