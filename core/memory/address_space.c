@@ -5,6 +5,7 @@
  */
 #include "core/memory/address_space.h"
 
+#include "core/base/checked.h"
 #include "core/base/fd.h"
 #include "core/base/log.h"
 
@@ -622,7 +623,13 @@ static const struct io_range *find_whole(struct address_space *space, const stru
 	if (crosses && (is_ram(space, address) || is_ram(space, address + size - 1))) {
 		return NULL;
 	}
-	return range && range->last - address >= size - 1 ? range : NULL;
+	/*
+	 * The region that answers the first byte takes the access if all of it lies within that
+	 * region, even where another covers the rest: so a register inside a wider one (port 0xcf9
+	 * inside 0xcf8) answers only to accesses that begin with it.
+	 */
+	return range && range_within(address - range->base, size, range->region->size) ? range
+										       : NULL;
 }
 
 static bool read_whole(

@@ -308,6 +308,24 @@ static void test_region_moves_itself(void **state)
 	address_space_remove(&toy.region);
 }
 
+/* Port 0xcf9 inside 0xcf8: the narrow register answers only to what begins with it. */
+static void test_register_inside_another(void **state)
+{
+	struct fixture *f = *state;
+	struct toy wide = toy_new(0xab, 4, 0), narrow = toy_new(0xcd, 1, 1);
+
+	address_space_add(f->space, 0x10000, &wide.region);
+	address_space_add(f->space, 0x10001, &narrow.region);
+	address_space_write(f->space, 0x10000, 0, 4);
+	assert_int_equal(wide.writes, 1);
+	assert_int_equal(narrow.writes, 0);
+	address_space_write(f->space, 0x10001, 0, 1);
+	assert_int_equal(wide.writes, 1);
+	assert_int_equal(narrow.writes, 1);
+	address_space_remove(&wide.region);
+	address_space_remove(&narrow.region);
+}
+
 static void test_eventfds(void **state)
 {
 	struct fixture *f = *state;
@@ -452,6 +470,8 @@ int main(void)
 			cmocka_unit_test_setup_teardown(test_priorities, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_ram_wins, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_region_moves_itself, setup, teardown),
+			cmocka_unit_test_setup_teardown(
+					test_register_inside_another, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_eventfds, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_listener, setup, teardown),
 			cmocka_unit_test(test_ports_have_no_ram),
