@@ -227,7 +227,7 @@ static void write_lvt(struct apic *apic, enum apic_lvt which, uint32_t value)
 	}
 	__atomic_store_n(&apic->lvt[which], value, __ATOMIC_RELAXED);
 	if (which == APIC_LVT_TIMER && ((old ^ value) & APIC_TIMER_MODE)) {
-		apic_timer_mode_changed(apic);
+		apic_timer_mode_changed(apic, old, value);
 	}
 	if (which == APIC_LVT_LINT0) {
 		interrupt_recheck(apic->cpu);

@@ -100,8 +100,8 @@ struct apic {
 	uint32_t lvt[APIC_LVT_COUNT]; /* read by other threads */
 	uint32_t irr[8], isr[8], tmr[8]; /* irr, tmr: atomic */
 
-	uint32_t timer_initial;
-	uint32_t timer_divide; /* as the register reads */
+	uint32_t timer_initial; /* changed under run.lock */
+	uint32_t timer_divide; /* as the register reads; changed under run.lock */
 	struct timer timer;
 	struct {
 		GMutex lock;
@@ -121,7 +121,7 @@ void apic_timer_init(struct apic *apic);
 void apic_timer_stop(struct apic *apic);
 void apic_timer_start(struct apic *apic, uint32_t initial);
 void apic_timer_set_divide(struct apic *apic, uint32_t value);
-void apic_timer_mode_changed(struct apic *apic);
+void apic_timer_mode_changed(struct apic *apic, uint32_t old, uint32_t new);
 uint32_t apic_timer_current(struct apic *apic);
 uint64_t apic_timer_get_deadline(struct apic *apic);
 void apic_timer_set_deadline(struct apic *apic, uint64_t deadline);

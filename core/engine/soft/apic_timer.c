@@ -33,9 +33,10 @@ static uint32_t mode(const struct apic *apic)
 	return __atomic_load_n(&apic->lvt[APIC_LVT_TIMER], __ATOMIC_RELAXED) & APIC_TIMER_MODE;
 }
 
-static int64_t period_ns(const struct apic *apic)
+/* What a periodic timer starts anew with. */
+static uint64_t reload_ticks_locked(const struct apic *apic)
 {
-	return (int64_t)ticks_to_ns(apic, apic->run.count);
+	return (uint64_t)apic->timer_initial * divider(apic);
 }
 
 static void arm_deadline_locked(struct apic *apic)
@@ -44,6 +45,18 @@ static void arm_deadline_locked(struct apic *apic)
 	uint64_t left = apic->run.deadline > now ? apic->run.deadline - now : 0;
 
 	timer_arm(&apic->timer, clock_now(apic->cpu->clock) + (int64_t)ticks_to_ns(apic, left));
+}
+
+/* The next period of a periodic timer, from where the last one ended; periods missed are lost. */
+static void restart_locked(struct apic *apic)
+{
+	int64_t last = (int64_t)ticks_to_ns(apic, apic->run.count);
+	int64_t now = clock_now(apic->cpu->clock);
+
+	apic->run.count = reload_ticks_locked(apic);
+	int64_t period = MAX((int64_t)ticks_to_ns(apic, apic->run.count), SHORTEST_PERIOD_NS);
+	apic->run.start = MAX(apic->run.start + last, now - period);
+	timer_arm(&apic->timer, MAX(apic->run.start + period, now + 1));
 }
 
 /* Says whether the timer interrupt is due, and sets up the next one of a periodic timer. */
@@ -66,10 +79,7 @@ static bool expire_locked(struct apic *apic)
 		return false;
 	}
 	if (mode(apic) == APIC_TIMER_PERIODIC) {
-		int64_t period = MAX(period_ns(apic), SHORTEST_PERIOD_NS);
-		int64_t now = clock_now(apic->cpu->clock);
-		apic->run.start = MAX(apic->run.start + period, now - period);
-		timer_arm(&apic->timer, MAX(apic->run.start + period, now + 1));
+		restart_locked(apic);
 	} else {
 		apic->run.count = 0;
 	}
@@ -106,7 +116,7 @@ void apic_timer_stop(struct apic *apic)
 static void start_locked(struct apic *apic)
 {
 	apic->run.start = clock_now(apic->cpu->clock);
-	timer_arm(&apic->timer, apic->run.start + period_ns(apic));
+	timer_arm(&apic->timer, apic->run.start + (int64_t)ticks_to_ns(apic, apic->run.count));
 }
 
 void apic_timer_start(struct apic *apic, uint32_t initial)
@@ -114,9 +124,9 @@ void apic_timer_start(struct apic *apic, uint32_t initial)
 	if (mode(apic) == APIC_TIMER_TSC_DEADLINE) {
 		return;
 	}
-	apic->timer_initial = initial;
 	g_mutex_lock(&apic->run.lock);
-	apic->run.count = (uint64_t)initial * divider(apic);
+	apic->timer_initial = initial;
+	apic->run.count = reload_ticks_locked(apic);
 	if (initial == 0) {
 		timer_cancel(&apic->timer);
 	} else {
@@ -136,8 +146,8 @@ void apic_timer_set_divide(struct apic *apic, uint32_t value)
 {
 	uint32_t current = apic_timer_current(apic);
 
-	apic->timer_divide = value;
 	g_mutex_lock(&apic->run.lock);
+	apic->timer_divide = value;
 	if (apic->run.count > 0) {
 		apic->run.count = (uint64_t)MAX(current, 1) * divider(apic);
 		start_locked(apic);
@@ -145,11 +155,14 @@ void apic_timer_set_divide(struct apic *apic, uint32_t value)
 	g_mutex_unlock(&apic->run.lock);
 }
 
-/* A change of mode stops a count that is under way. */
-void apic_timer_mode_changed(struct apic *apic)
+/* The two counting modes share their count; TSC deadline mode has nothing to do with it. */
+void apic_timer_mode_changed(struct apic *apic, uint32_t old, uint32_t new)
 {
-	apic->timer_initial = 0;
-	apic_timer_stop(apic);
+	if ((old & APIC_TIMER_MODE) == APIC_TIMER_TSC_DEADLINE ||
+			(new &APIC_TIMER_MODE) == APIC_TIMER_TSC_DEADLINE) {
+		apic->timer_initial = 0;
+		apic_timer_stop(apic);
+	}
 }
 
 uint32_t apic_timer_current(struct apic *apic)
@@ -159,12 +172,12 @@ uint32_t apic_timer_current(struct apic *apic)
 	g_mutex_lock(&apic->run.lock);
 	if (apic->run.count > 0) {
 		uint64_t elapsed = elapsed_ticks_locked(apic);
-		if (mode(apic) == APIC_TIMER_PERIODIC) {
-			elapsed %= apic->run.count;
+		uint64_t left = apic->run.count > elapsed ? apic->run.count - elapsed : 0;
+		uint64_t reload = reload_ticks_locked(apic);
+		if (left == 0 && mode(apic) == APIC_TIMER_PERIODIC && reload > 0) {
+			left = reload - (elapsed - apic->run.count) % reload;
 		}
-		if (elapsed < apic->run.count) {
-			current = (uint32_t)((apic->run.count - elapsed) / divider(apic));
-		}
+		current = (uint32_t)(left / divider(apic));
 	}
 	g_mutex_unlock(&apic->run.lock);
 	return current;

@@ -97,6 +97,9 @@ static void futex(uint32_t *word, int operation, uint32_t value)
 
 void cpu_request(struct cpu *cpu, uint32_t requests)
 {
+	if (requests & CPU_REQUEST_NMI) {
+		__atomic_fetch_add(&cpu->nmi_queued, 1, __ATOMIC_SEQ_CST);
+	}
 	__atomic_fetch_or(&cpu->request, requests, __ATOMIC_SEQ_CST);
 	if (__atomic_exchange_n(&cpu->sleeping, 0, __ATOMIC_SEQ_CST)) {
 		futex(&cpu->sleeping, FUTEX_WAKE, 1);
@@ -230,7 +233,7 @@ void cpu_reset(struct cpu *cpu, bool init)
 	cpu->cpl = 0;
 	cpu->interrupt_shadow = 0;
 	cpu->nmi_blocked = false;
-	cpu->nmi_pending = false;
+	cpu->nmi_pending = 0;
 	cpu->debug_pending = 0;
 	cpu->delivery.active = false;
 	cpu->activity = cpu->index == 0 ? CPU_ACTIVE : CPU_WAIT_FOR_SIPI;

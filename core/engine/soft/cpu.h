@@ -149,7 +149,8 @@ struct cpu {
 	uint64_t efer;
 	uint64_t dr[8];
 	bool nmi_blocked; /* between NMI and IRET */
-	bool nmi_pending; /* one that is blocked */
+	uint8_t nmi_pending; /* taken from nmi_queued; one is kept while blocked, else two */
+	uint32_t nmi_queued; /* atomic: NMIs that arrived and were not looked at */
 	uint32_t debug_pending; /* DR6 bits of the #DB trap due after this instruction */
 	enum cpu_activity activity;
 

@@ -6,6 +6,7 @@
 #include "core/engine/soft/cpu.h"
 
 #define DEBUG_DR6_FIXED 0xffff0ff0u
+#define DEBUG_DR6_HITS UINT64_C(15) /* replaced by each debug exception; the rest accumulates */
 #define DEBUG_DR6_BD BIT(13)
 #define DEBUG_DR6_BS BIT(14)
 #define DEBUG_DR6_BT BIT(15)

@@ -102,7 +102,7 @@ static unsigned debug_register(struct cpu *cpu, const struct insn *insn)
 	require_cpl0(cpu);
 	if (cpu->dr[7] & DEBUG_DR7_GD) {
 		cpu->dr[7] &= ~(uint64_t)DEBUG_DR7_GD;
-		cpu->dr[6] |= DEBUG_DR6_BD;
+		cpu->dr[6] = (cpu->dr[6] & ~DEBUG_DR6_HITS) | DEBUG_DR6_BD;
 		cpu_raise(cpu, X86_VECTOR_DB);
 	}
 	return reg;

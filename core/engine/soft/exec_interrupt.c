@@ -164,7 +164,7 @@ void exec_int3(struct cpu *cpu, const struct insn *insn)
 	if (cpu->debugger_breakpoints) {
 		cpu->next_rip = cpu->rip;
 		cpu->debugger_stop = true;
-		cpu_request(cpu, CPU_REQUEST_EXIT);
+		interrupt_recheck(cpu);
 		return;
 	}
 	interrupt_software(cpu, X86_VECTOR_BP, INTERRUPT_SOFTWARE);

@@ -73,6 +73,11 @@ void exec_sysret(struct cpu *cpu, const struct insn *insn)
 	cpu->next_rip = wide ? target : (uint32_t)target;
 	set_flat(cpu, wide ? selector + 16 : selector, selector + 8, 3, wide);
 	cpu_set_rflags(cpu, cpu->regs[X86_R11] & SYSRET_FLAGS);
+	if (cpu->rflags & X86_FLAG_TF) {
+		/* Unlike IRET, it is itself single-stepped by the flag that it sets. */
+		cpu->debug_pending |= DEBUG_DR6_BS;
+		interrupt_recheck(cpu);
+	}
 }
 
 void exec_sysenter(struct cpu *cpu, const struct insn *insn)

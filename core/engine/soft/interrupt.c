@@ -117,6 +117,11 @@ void interrupt_software(struct cpu *cpu, uint8_t vector, enum interrupt_kind kin
 
 	bool stepping = cpu->rflags & X86_FLAG_TF;
 
+	if (kind == INTERRUPT_ICEBP && (cpu->debug_pending & ~DEBUG_NO_STEP)) {
+		/* What MOV SS held back is reported together with it. */
+		cpu->dr[6] = (cpu->dr[6] & ~DEBUG_DR6_HITS) | cpu->debug_pending;
+		cpu->debug_pending = 0;
+	}
 	deliver(cpu, &event);
 	if (stepping) {
 		cpu->debug_pending |= DEBUG_NO_STEP;
@@ -138,7 +143,7 @@ static void deliver_between(struct cpu *cpu, uint8_t vector, enum interrupt_kind
 
 static void deliver_debug_trap(struct cpu *cpu)
 {
-	cpu->dr[6] |= cpu->debug_pending;
+	cpu->dr[6] = (cpu->dr[6] & ~DEBUG_DR6_HITS) | cpu->debug_pending;
 	cpu->dr[7] &= ~(uint64_t)DEBUG_DR7_GD;
 	cpu->debug_pending = 0;
 	deliver_between(cpu, X86_VECTOR_DB, INTERRUPT_TRAP);
@@ -154,12 +159,15 @@ static bool poll_nmi(struct cpu *cpu, uint32_t request)
 {
 	if (request & CPU_REQUEST_NMI) {
 		forget_request(cpu, CPU_REQUEST_NMI);
-		cpu->nmi_pending = true;
+		uint32_t arrived = __atomic_exchange_n(&cpu->nmi_queued, 0, __ATOMIC_SEQ_CST);
+		uint32_t pending = MIN(
+				cpu->nmi_pending + MIN(arrived, 2), cpu->nmi_blocked ? 1 : 2);
+		cpu->nmi_pending = (uint8_t)pending;
 	}
-	if (!cpu->nmi_pending || cpu->nmi_blocked) {
+	if (cpu->nmi_pending == 0 || cpu->nmi_blocked) {
 		return false;
 	}
-	cpu->nmi_pending = false;
+	cpu->nmi_pending--;
 	cpu->nmi_blocked = true;
 	deliver_between(cpu, X86_VECTOR_NMI, INTERRUPT_NMI);
 	return true;
@@ -187,7 +195,8 @@ static bool must_leave(struct cpu *cpu, uint32_t request)
 	}
 	return (request & (CPU_REQUEST_EXIT | CPU_REQUEST_RESET | CPU_REQUEST_INIT |
 					  CPU_REQUEST_SIPI)) ||
-	       cpu->activity == CPU_WAIT_FOR_SIPI || cpu->activity == CPU_SHUTDOWN;
+	       cpu->debugger_stop || cpu->activity == CPU_WAIT_FOR_SIPI ||
+	       cpu->activity == CPU_SHUTDOWN;
 }
 
 enum interrupt_result interrupt_poll(struct cpu *cpu)
@@ -227,7 +236,7 @@ void interrupt_before_instruction(struct cpu *cpu)
 	}
 	hits = debug_instruction_match(cpu, linear);
 	if (hits) {
-		cpu->dr[6] |= hits;
+		cpu->dr[6] = (cpu->dr[6] & ~DEBUG_DR6_HITS) | hits;
 		cpu->dr[7] &= ~(uint64_t)DEBUG_DR7_GD;
 		cpu_raise(cpu, X86_VECTOR_DB);
 	}
@@ -246,7 +255,7 @@ void interrupt_after_instruction(struct cpu *cpu, uint64_t flags_before, uint8_t
 	}
 	if (cpu->debugger_step) {
 		cpu->debugger_stop = true;
-		cpu_request(cpu, CPU_REQUEST_EXIT);
+		interrupt_recheck(cpu);
 	}
 	cpu->debug_pending &= ~(uint32_t)DEBUG_NO_STEP;
 	if (stack_shadow) {

@@ -320,7 +320,9 @@ void segment_drop_privileged(struct cpu *cpu)
 			continue;
 		}
 		if (segment_dpl(seg) < cpu->cpl) {
-			*seg = segment_null(0);
+			/* The base stays: in 64-bit mode that of FS or GS is still in use. */
+			seg->selector = 0;
+			seg->attributes = X86_SEG_UNUSABLE;
 		}
 	}
 }

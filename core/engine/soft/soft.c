@@ -240,8 +240,7 @@ static void soft_vcpu_finish(struct vcpu *vcpu)
 /* Requests that reach a vCPU between two stretches of guest code. */
 static void take_init(struct cpu *cpu)
 {
-	__atomic_fetch_and(&cpu->request,
-			~(uint32_t)(CPU_REQUEST_INIT | CPU_REQUEST_SIPI | CPU_REQUEST_NMI),
+	__atomic_fetch_and(&cpu->request, ~(uint32_t)(CPU_REQUEST_INIT | CPU_REQUEST_NMI),
 			__ATOMIC_SEQ_CST);
 	apic_reset(cpu->apic, true);
 	cpu_reset(cpu, true);
