@@ -340,7 +340,10 @@ static void nothing_before_the_renderer(void **state)
 	client_expect_end(fd);
 }
 
-/* A client that vanishes gives everything back; another one sees it in the statistics once its own command is done. */
+/*
+ * A client that vanishes gives everything back; another one sees it in the statistics once its own
+ * command is done.
+ */
 static void vanished_clients_leave_nothing(void **state)
 {
 	struct fixture *fixture = *state;
