@@ -14,24 +14,26 @@
 #include <epoxy/gl.h>
 #include <glib/gstdio.h>
 #include <linux/input-event-codes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WIDTH 160u
 #define HEIGHT 120u
-#define PATIENCE_US (10 * G_USEC_PER_SEC)
+#define PATIENCE_S 10
 #define SKIPPED 77
 
 struct fixture {
 	struct display *display;
 	Display *x;
 
-	GMutex lock;
-	GCond changed;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
 	GArray *inputs; /* struct display_input; guarded by lock */
 	unsigned closed; /* guarded by lock */
 	uint32_t mode_width, mode_height; /* guarded by lock */
@@ -53,10 +55,10 @@ static void handle_input(
 	struct fixture *fixture = container_of(events, struct fixture, events);
 
 	assert(head == 0);
-	g_mutex_lock(&fixture->lock);
+	pthread_mutex_lock(&fixture->lock);
 	g_array_append_val(fixture->inputs, *input);
-	g_cond_signal(&fixture->changed);
-	g_mutex_unlock(&fixture->lock);
+	pthread_cond_signal(&fixture->changed);
+	pthread_mutex_unlock(&fixture->lock);
 }
 
 static void handle_mode(
@@ -65,45 +67,59 @@ static void handle_mode(
 	struct fixture *fixture = container_of(events, struct fixture, events);
 
 	assert(head == 0);
-	g_mutex_lock(&fixture->lock);
+	pthread_mutex_lock(&fixture->lock);
 	fixture->mode_width = width;
 	fixture->mode_height = height;
-	g_cond_signal(&fixture->changed);
-	g_mutex_unlock(&fixture->lock);
+	pthread_cond_signal(&fixture->changed);
+	pthread_mutex_unlock(&fixture->lock);
 }
 
 static void handle_closed(struct display_events *events)
 {
 	struct fixture *fixture = container_of(events, struct fixture, events);
 
-	g_mutex_lock(&fixture->lock);
+	pthread_mutex_lock(&fixture->lock);
 	fixture->closed++;
-	g_cond_signal(&fixture->changed);
-	g_mutex_unlock(&fixture->lock);
+	pthread_cond_signal(&fixture->changed);
+	pthread_mutex_unlock(&fixture->lock);
 }
 
 static void handle_released(struct display_frame *base)
 {
 	struct test_frame *frame = container_of(base, struct test_frame, base);
 
-	g_mutex_lock(&frame->fixture->lock);
+	pthread_mutex_lock(&frame->fixture->lock);
 	frame->fixture->released++;
-	g_cond_signal(&frame->fixture->changed);
-	g_mutex_unlock(&frame->fixture->lock);
+	pthread_cond_signal(&frame->fixture->changed);
+	pthread_mutex_unlock(&frame->fixture->lock);
+}
+
+static struct timespec patience(void)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += PATIENCE_S;
+	return end;
+}
+
+static bool wait_until(struct fixture *fixture, const struct timespec *end)
+{
+	return pthread_cond_timedwait(&fixture->changed, &fixture->lock, end) == 0;
 }
 
 /* Waits until *counter (guarded by lock) is at least value. */
 static void wait_for(struct fixture *fixture, const unsigned *counter, unsigned value)
 {
-	int64_t end = g_get_monotonic_time() + PATIENCE_US;
+	struct timespec end = patience();
 	bool in_time = true;
 
-	g_mutex_lock(&fixture->lock);
+	pthread_mutex_lock(&fixture->lock);
 	while (*counter < value && in_time) {
-		in_time = g_cond_wait_until(&fixture->changed, &fixture->lock, end);
+		in_time = wait_until(fixture, &end);
 	}
 	unsigned reached = *counter;
-	g_mutex_unlock(&fixture->lock);
+	pthread_mutex_unlock(&fixture->lock);
 	if (reached < value) {
 		fail_msg("still %u, not %u", reached, value);
 	}
@@ -125,7 +141,7 @@ static pid_t start_server(void)
 		close(fds[0]);
 		(void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that crashes leaves nothing */
 		execlp("Xvfb", "Xvfb", "-displayfd", number, "-screen", "0", "640x480x24",
-				"-nolisten", "tcp", NULL);
+				"-noreset", "-nolisten", "tcp", NULL);
 		_exit(SKIPPED);
 	}
 	close(fds[1]);
@@ -177,7 +193,7 @@ static uint32_t window_pixel(Display *x, unsigned column, unsigned row)
 /* Frames reach the server after they are released: look until the pixel is as expected. */
 static void expect_pixel(struct fixture *fixture, unsigned x, unsigned y, uint32_t expected)
 {
-	int64_t end = g_get_monotonic_time() + PATIENCE_US;
+	int64_t end = g_get_monotonic_time() + PATIENCE_S * G_USEC_PER_SEC;
 	uint32_t pixel = 0;
 
 	do {
@@ -194,8 +210,8 @@ static int setup_with(void **state, bool gl)
 	g_autoptr(GError) error = NULL;
 
 	fixture->inputs = g_array_new(FALSE, FALSE, sizeof(struct display_input));
-	g_mutex_init(&fixture->lock);
-	g_cond_init(&fixture->changed);
+	pthread_mutex_init(&fixture->lock, NULL);
+	pthread_cond_init(&fixture->changed, NULL);
 	fixture->events = (struct display_events){handle_input, handle_mode, handle_closed};
 	const struct display_config config = {
 			.title = "test",
@@ -237,8 +253,8 @@ static int teardown(void **state)
 	XCloseDisplay(fixture->x);
 	display_destroy(fixture->display);
 	g_array_free(fixture->inputs, TRUE);
-	g_mutex_clear(&fixture->lock);
-	g_cond_clear(&fixture->changed);
+	pthread_mutex_destroy(&fixture->lock);
+	pthread_cond_destroy(&fixture->changed);
 	g_free(fixture);
 	return 0;
 }
@@ -292,7 +308,10 @@ static void frame_is_shown_and_released_once(void **state)
 	expect_quadrants(fixture, WIDTH, HEIGHT);
 	display_disable(fixture->display, 0);
 	expect_pixel(fixture, 2, 2, 0);
-	assert_int_equal(fixture->released, 1);
+	pthread_mutex_lock(&fixture->lock);
+	unsigned released = fixture->released;
+	pthread_mutex_unlock(&fixture->lock);
+	assert_int_equal(released, 1);
 }
 
 static void inverted_frame_is_upright(void **state)
@@ -428,17 +447,17 @@ static void send_event(struct fixture *fixture, XEvent *event, long mask)
 /* Takes the first count inputs. */
 static struct display_input *take_inputs(struct fixture *fixture, unsigned count)
 {
-	int64_t end = g_get_monotonic_time() + PATIENCE_US;
+	struct timespec end = patience();
 	bool in_time = true;
 
-	g_mutex_lock(&fixture->lock);
+	pthread_mutex_lock(&fixture->lock);
 	while (fixture->inputs->len < count && in_time) {
-		in_time = g_cond_wait_until(&fixture->changed, &fixture->lock, end);
+		in_time = wait_until(fixture, &end);
 	}
 	unsigned len = fixture->inputs->len;
 	struct display_input *inputs = g_memdup2(fixture->inputs->data, len * sizeof(*inputs));
 	g_array_set_size(fixture->inputs, 0);
-	g_mutex_unlock(&fixture->lock);
+	pthread_mutex_unlock(&fixture->lock);
 	if (len < count) {
 		fail_msg("%u inputs, not %u", len, count);
 	}
@@ -539,7 +558,7 @@ static void resizing_asks_for_a_mode(void **state)
 	XResizeWindow(fixture->x, find_window(fixture->x), 200, 150);
 	XFlush(fixture->x);
 	wait_for(fixture, &fixture->mode_width, 200);
-	assert_int_equal(fixture->mode_height, 150);
+	wait_for(fixture, &fixture->mode_height, 150);
 	expect_quadrants(fixture, 200, 150); /* scaled until the guest follows */
 }
 
