@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The displays there are, for the table of names in display.c. Each fails with an error that names what is missing. */
+/*
+ * The displays there are, for the table of names in display.c. Each fails with an error that names
+ * what is missing.
+ */
 #ifndef DISPLAY_DISPLAYS_H
 #define DISPLAY_DISPLAYS_H
 

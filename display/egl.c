@@ -83,7 +83,9 @@ static bool renderer_is_software(const char *renderer)
 	return false;
 }
 
-/* Creates the root context and asks it what it renders with; the caller's current context is kept. */
+/*
+ * Creates the root context and asks it what it renders with; the caller's current context is kept.
+ */
 static bool create_root(struct egl *egl, GError **error)
 {
 	EGLDisplay old_display = eglGetCurrentDisplay();
@@ -91,11 +93,13 @@ static bool create_root(struct egl *egl, GError **error)
 	EGLSurface old_draw = eglGetCurrentSurface(EGL_DRAW);
 	EGLSurface old_read = eglGetCurrentSurface(EGL_READ);
 
+	EGLContext share = egl->adopted ? old_context : EGL_NO_CONTEXT;
+
 	egl->api = EGL_OPENGL_API;
-	egl->root = create_context(egl, EGL_OPENGL_API, EGL_NO_CONTEXT, 0, 0);
+	egl->root = create_context(egl, EGL_OPENGL_API, share, 0, 0);
 	if (egl->root == EGL_NO_CONTEXT) {
 		egl->api = EGL_OPENGL_ES_API;
-		egl->root = create_context(egl, EGL_OPENGL_ES_API, EGL_NO_CONTEXT, 0, 0);
+		egl->root = create_context(egl, EGL_OPENGL_ES_API, share, 0, 0);
 	}
 	if (egl->root == EGL_NO_CONTEXT) {
 		set_error_egl(error, "no OpenGL context can be created");

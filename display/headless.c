@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Displays that show nothing. A frame is released at once, whatever its kind, so nothing is ever read back for them;
- * pictures are taken from the GPU when somebody asks.
+ * Displays that show nothing. A frame is released at once, whatever its kind, so nothing is ever
+ * read back for them; pictures are taken from the GPU when somebody asks.
  */
 #include "display/displays.h"
 #include "display/egl.h"

@@ -11,7 +11,10 @@ struct pixel_layout {
 
 extern const struct pixel_layout pixel_layouts[PIXEL_FORMAT_COUNT];
 
-/* Converts count pixels to BGRX, what most window systems have. The X byte is whatever it was, or 0. */
+/*
+ * Converts count pixels to BGRX, what most window systems have. The X byte is whatever it was, or
+ * 0.
+ */
 void pixel_row_to_bgrx(uint32_t *to, const void *from, uint32_t count, enum pixel_format format);
 
 /* Converts count pixels to three bytes each: red, green, blue. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Wire format of virgl: Gallium state and draws as 32-bit words, the content of SUBMIT_3D. Each command is one header word and as
- * many payload words as the header says. Numbers only; no behaviour. Freestanding.
+ * Wire format of virgl: Gallium state and draws as 32-bit words, the content of SUBMIT_3D. Each
+ * command is one header word and as many payload words as the header says. Numbers only; no
+ * behaviour. Freestanding.
  */
 #ifndef CORE_VIRTIO_VIRGL_H
 #define CORE_VIRTIO_VIRGL_H
@@ -107,7 +108,10 @@ enum virgl_shader_stage {
 	VIRGL_SHADER_STAGE_COUNT,
 };
 
-/* CREATE_OBJECT of a shader: the length word says how long the text is, or that this is a continuation at an offset. */
+/*
+ * CREATE_OBJECT of a shader: the length word says how long the text is, or that this is a
+ * continuation at an offset.
+ */
 #define VIRGL_SHADER_CONTINUATION 0x80000000u
 
 enum virgl_target {
@@ -141,7 +145,10 @@ enum virgl_bind {
 	VIRGL_BIND_SHARED = 1 << 20,
 };
 
-/* Formats are numbered as Gallium's were when virgl began; the first ones are enum virtio_gpu_format. */
+/*
+ * Formats are numbered as Gallium's were when virgl began; the first ones are enum
+ * virtio_gpu_format.
+ */
 enum virgl_format {
 	VIRGL_FORMAT_B8G8R8A8_UNORM = 1,
 	VIRGL_FORMAT_B8G8R8X8_UNORM = 2,

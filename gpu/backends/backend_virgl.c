@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The 3D back end: virglrenderer 0.10.4 and later. Left out: blobs, venus and native contexts, video. Its faults that are worked
- * around here are named where it happens; docs/devices/virtio-gpu.md lists what was measured.
+ * The 3D back end: virglrenderer 0.10.4 and later. Left out: blobs, venus and native contexts,
+ * video. Its faults that are worked around here are named where it happens;
+ * docs/devices/virtio-gpu.md lists what was measured.
  */
 #include "gpu/backends/backend.h"
 
@@ -578,7 +579,9 @@ static uint32_t virgl_transfer_from_host(
 
 /* Fences. */
 
-/* Makes the context's GL context current: a fence stands behind the work of the current one only. */
+/*
+ * Makes the context's GL context current: a fence stands behind the work of the current one only.
+ */
 static void switch_to(struct virgl_context *context)
 {
 	uint32_t nothing = 0;
@@ -588,7 +591,10 @@ static void switch_to(struct virgl_context *context)
 	context->dirty = false;
 }
 
-/* Puts a fence behind the work of every context but the last, which stays current for the caller's own. */
+/*
+ * Puts a fence behind the work of every context but the last, which stays current for the caller's
+ * own.
+ */
 static void gather_all(struct virgl_backend *virgl)
 {
 	GHashTableIter iter;
@@ -607,7 +613,9 @@ static void gather_all(struct virgl_backend *virgl)
 			continue;
 		}
 		if (waiting) {
-			/* Without memory for it the caller's own fence fails as well, and says so. */
+			/*
+			 * Without memory for it the caller's own fence fails as well, and says so.
+			 */
 			(void)virgl_fences_issue_silent(&virgl->fences);
 		}
 		switch_to(context);

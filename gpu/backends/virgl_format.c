@@ -12,7 +12,10 @@
 #define MAX_LAYERS 2048
 #define CUBE_FACES 6
 
-/* Bytes of a pixel, or of a 4x4 block for the compressed ones; three channels as four; 0: no such format. */
+/*
+ * Bytes of a pixel, or of a 4x4 block for the compressed ones; three channels as four; 0: no such
+ * format.
+ */
 static const uint8_t block_bytes[VIRGL_FORMAT_COUNT] = {
 		0, 4, 4, 4, 4, 2, 2, 2, 4, 1, 1, 1, 2, 2, 4, 4, /* 0 */
 		4, 4, 4, 4, 4, 4, 4, 1, 8, 16, 32, 32, 4, 8, 16, 16, /* 16 */

@@ -9,8 +9,9 @@
 #define VIRGL_MAX_EDGE 16384
 
 /*
- * Bytes of host memory that a resource takes at most: all levels, layers and samples, rows as padded by drivers, compressed
- * formats that drivers expand as expanded. False if no such resource can exist.
+ * Bytes of host memory that a resource takes at most: all levels, layers and samples, rows as
+ * padded by drivers, compressed formats that drivers expand as expanded. False if no such resource
+ * can exist.
  */
 bool virgl_resource_bytes(const struct gpu_resource_desc *desc, uint64_t *ret_bytes);
 

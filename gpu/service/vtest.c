@@ -293,7 +293,9 @@ static void accept_client(struct vtest_server *server)
 		guest_error("vtest: more than %u clients", MAX_CONNECTIONS);
 		return;
 	}
-	/* A context id is free again when its connection is; 2^32 connections do not live at once. */
+	/*
+	 * A context id is free again when its connection is; 2^32 connections do not live at once.
+	 */
 	do {
 		server->last_ctx_id++;
 	} while (server->last_ctx_id == 0);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The vtest server: Mesa's virpipe in a program or container draws on the GPU through a socket. Each connection is one
- * virgl context; all share one GPU. For the GPU the server is a client like any other: it sends virtio commands, and shared
- * memory takes the place of guest memory. Nothing that comes through the socket is trusted.
+ * The vtest server: Mesa's virpipe in a program or container draws on the GPU through a socket.
+ * Each connection is one virgl context; all share one GPU. For the GPU the server is a client like
+ * any other: it sends virtio commands, and shared memory takes the place of guest memory. Nothing
+ * that comes through the socket is trusted.
  */
 #ifndef GPU_SERVICE_VTEST_H
 #define GPU_SERVICE_VTEST_H
@@ -20,8 +21,8 @@ struct vtest_server *vtest_server_create(
 struct gpu_client *vtest_server_client(struct vtest_server *server);
 
 /*
- * Serves on the calling thread until vtest_server_stop(). False with an error where the GPU has no 3D, or is lost: then the process
- * is to be replaced.
+ * Serves on the calling thread until vtest_server_stop(). False with an error where the GPU has no
+ * 3D, or is lost: then the process is to be replaced.
  */
 bool vtest_server_run(struct vtest_server *server, struct gpu *gpu, GError **error);
 

@@ -81,7 +81,9 @@ static bool refuse(const struct vtest_connection *connection, const char *why)
 	return false;
 }
 
-/* Replies. The client reads each before it goes on, so a full socket is a client that misbehaves. */
+/*
+ * Replies. The client reads each before it goes on, so a full socket is a client that misbehaves.
+ */
 
 static bool reply(struct vtest_connection *connection, uint32_t length, uint32_t command,
 		const void *payload, size_t size)
@@ -162,7 +164,9 @@ static uint32_t new_resource_id(struct vtest_shared *shared)
 	return shared->last_resource;
 }
 
-/* Requests before it may still be waiting to map the memory: it goes when this one has completed. */
+/*
+ * Requests before it may still be waiting to map the memory: it goes when this one has completed.
+ */
 static void drop_resource(struct vtest_connection *connection, uint32_t id)
 {
 	send_resource_command(connection, VIRTIO_GPU_CMD_RESOURCE_UNREF, 0, id);
@@ -366,8 +370,8 @@ static bool handle_submit(struct vtest_connection *connection)
 }
 
 /*
- * Answers a BUSY_WAIT when it is time. Even without WAIT the answer says that all transfers before it are done: clients write their
- * shared memory again after it.
+ * Answers a BUSY_WAIT when it is time. Even without WAIT the answer says that all transfers before
+ * it are done: clients write their shared memory again after it.
  */
 static bool answer_wait(struct vtest_connection *connection)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* One client of the vtest server: its socket, its context and its requests in flight. The server's thread only. */
+/*
+ * One client of the vtest server: its socket, its context and its requests in flight. The server's
+ * thread only.
+ */
 #ifndef GPU_SERVICE_VTEST_CONNECTION_H
 #define GPU_SERVICE_VTEST_CONNECTION_H
 
@@ -28,7 +31,9 @@ void vtest_connection_destroy(struct vtest_connection *connection);
 /* The socket, or -1 while the connection is not to be read: it waits for the GPU, or is closing. */
 int vtest_connection_poll_fd(const struct vtest_connection *connection);
 
-/* Reads and handles what the socket has. False: the client is gone or broke the protocol, close it. */
+/*
+ * Reads and handles what the socket has. False: the client is gone or broke the protocol, close it.
+ */
 bool vtest_connection_read(struct vtest_connection *connection);
 
 /* A request of this connection's has completed; frees it. False as above. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared memory between a vtest client and the GPU, in the place of guest memory: each piece has a guest address range of
- * its own. Counted, because the GPU maps pieces on its worker thread and may keep them longer than the client.
+ * Shared memory between a vtest client and the GPU, in the place of guest memory: each piece has a
+ * guest address range of its own. Counted, because the GPU maps pieces on its worker thread and may
+ * keep them longer than the client.
  */
 #ifndef GPU_SERVICE_VTEST_MEMORY_H
 #define GPU_SERVICE_VTEST_MEMORY_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The vtest protocol, version 2, as Mesa's virpipe speaks it over a stream socket. Both ways a message is a header
- * {length, command} and its payload. Lengths count 32-bit words except where noted, and clients do not always tell the
- * truth: what a command carries is known from the command. All words are host order.
+ * The vtest protocol, version 2, as Mesa's virpipe speaks it over a stream socket. Both ways a
+ * message is a header {length, command} and its payload. Lengths count 32-bit words except where
+ * noted, and clients do not always tell the truth: what a command carries is known from the
+ * command. All words are host order.
  */
 #ifndef GPU_SERVICE_VTEST_PROTOCOL_H
 #define GPU_SERVICE_VTEST_PROTOCOL_H

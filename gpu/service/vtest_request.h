@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Virtio commands that the vtest server sends to the GPU, each with all its buffers in one allocation. */
+/*
+ * Virtio commands that the vtest server sends to the GPU, each with all its buffers in one
+ * allocation.
+ */
 #ifndef GPU_SERVICE_VTEST_REQUEST_H
 #define GPU_SERVICE_VTEST_REQUEST_H
 
@@ -29,7 +32,10 @@ struct vtest_request {
 	_Alignas(8) uint8_t reply[]; /* struct virtio_gpu_ctrl_hdr and what follows it */
 };
 
-/* A command of this type and length, zero but for its header, with room for a reply. Fill in, then send. */
+/*
+ * A command of this type and length, zero but for its header, with room for a reply. Fill in, then
+ * send.
+ */
 struct vtest_request *vtest_request_create(struct vtest_connection *connection, uint32_t type,
 		uint32_t ctx_id, size_t command_len, size_t reply_len);
 void vtest_request_destroy(struct vtest_request *request); /* may be NULL */

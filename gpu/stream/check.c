@@ -202,7 +202,10 @@ static const char *shader_continue(
 	return NULL;
 }
 
-/* handle, stage, length or offset, tokens, outputs (compute: local memory); per-buffer strides, outputs; text. */
+/*
+ * handle, stage, length or offset, tokens, outputs (compute: local memory); per-buffer strides,
+ * outputs; text.
+ */
 static const char *check_create_shader(struct stream_checker *checker, struct command *command)
 {
 	const uint32_t *words = command->words;
@@ -619,7 +622,10 @@ static const struct {
 		[VIRGL_COPY_TRANSFER3D] = {"COPY_TRANSFER3D", 14, 14, 1, NULL},
 		[VIRGL_SET_TWEAKS] = {"SET_TWEAKS", 2, 2, 1, NULL},
 		[VIRGL_CLEAR_TEXTURE] = {"CLEAR_TEXTURE", 12, 12, 1, NULL},
-		/* These create resources behind the accounting; they come with blobs, which are not offered. */
+		/*
+		 * These create resources behind the accounting; they come with blobs, which are not
+		 * offered.
+		 */
 		[VIRGL_PIPE_RESOURCE_CREATE] = {"PIPE_RESOURCE_CREATE", 0, ANY_LENGTH, 1, refuse},
 		[VIRGL_PIPE_RESOURCE_SET_TYPE] = {"PIPE_RESOURCE_SET_TYPE", 0, ANY_LENGTH, 1,
 				refuse},

@@ -22,7 +22,10 @@ static uint32_t float_bits(float value)
 	return bits;
 }
 
-/* Begins a command of len payload words; NULL if it does not fit. The words are the caller's to fill. */
+/*
+ * Begins a command of len payload words; NULL if it does not fit. The words are the caller's to
+ * fill.
+ */
 static uint32_t *begin(struct gallium *g, unsigned command, unsigned object, size_t len)
 {
 	if (g->overflow || len > MAX_PAYLOAD || g->capacity - g->count < len + 1) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gallium (virgl) command streams written by hand, word by word: enough to clear, to draw and to texture. Freestanding; the
- * words go wherever the caller keeps them. A stream that does not fit says so at the end and is cut at a whole command.
+ * Gallium (virgl) command streams written by hand, word by word: enough to clear, to draw and to
+ * texture. Freestanding; the words go wherever the caller keeps them. A stream that does not fit
+ * says so at the end and is cut at a whole command.
  */
 #ifndef GUEST_DRIVERS_BARE_GALLIUM_H
 #define GUEST_DRIVERS_BARE_GALLIUM_H
@@ -57,8 +58,8 @@ void gallium_set_sampler_view(struct gallium *g, enum virgl_shader_stage stage, 
 void gallium_set_framebuffer(
 		struct gallium *g, const uint32_t *surfaces, uint32_t count, uint32_t zsurface);
 /*
- * The whole image, with the top of the scene in its first row, as scanouts show it. y_0_top: the resource was created with that flag,
- * so its first row is the last one in GL.
+ * The whole image, with the top of the scene in its first row, as scanouts show it. y_0_top: the
+ * resource was created with that flag, so its first row is the last one in GL.
  */
 void gallium_set_viewport(struct gallium *g, float width, float height, bool y_0_top);
 void gallium_set_vertex_buffer(

@@ -131,8 +131,9 @@ static void clear_fills_the_target(void **state)
 }
 
 /*
- * A triangle with corners at the top left, top right and bottom left of the picture, so the other half keeps the background. The
- * texture's four texels fall on its four quadrants, red at the top left.
+ * A triangle with corners at the top left, top right and bottom left of the picture, so the other
+ * half keeps the background. The texture's four texels fall on its four quadrants, red at the top
+ * left.
  */
 static void draw_triangle(struct virgl_fixture *fixture, uint32_t flags)
 {

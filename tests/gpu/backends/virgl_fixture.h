@@ -21,7 +21,9 @@ struct virgl_signal {
 	uint64_t seq;
 };
 
-/* cmocka setup and teardown: *state is a struct virgl_fixture with a context VIRGL_FIXTURE_CONTEXT. */
+/*
+ * cmocka setup and teardown: *state is a struct virgl_fixture with a context VIRGL_FIXTURE_CONTEXT.
+ */
 int virgl_fixture_setup(void **state);
 int virgl_fixture_teardown(void **state);
 
