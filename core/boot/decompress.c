@@ -14,18 +14,18 @@
 #define LZMA_MEMORY_LIMIT (512 * MiB)
 
 static const struct {
-	enum compression compression;
 	const char *name;
+	enum compression compression;
+	uint8_t magic_len;
 	uint8_t magic[9];
-	size_t magic_len;
 } formats[] = {
-		{COMPRESSION_GZIP, "gzip", {0x1f, 0x8b}, 2},
-		{COMPRESSION_XZ, "xz", {0xfd, '7', 'z', 'X', 'Z', 0}, 6},
-		{COMPRESSION_LZMA, "lzma", {0x5d, 0, 0}, 3},
-		{COMPRESSION_ZSTD, "zstd", {0x28, 0xb5, 0x2f, 0xfd}, 4},
-		{COMPRESSION_LZ4, "lz4", {0x02, 0x21, 0x4c, 0x18}, 4},
-		{COMPRESSION_BZIP2, "bzip2", {'B', 'Z', 'h'}, 3},
-		{COMPRESSION_LZO, "lzo", {0x89, 'L', 'Z', 'O', 0, '\r', '\n', 0x1a, '\n'}, 9},
+		{"gzip", COMPRESSION_GZIP, 2, {0x1f, 0x8b}},
+		{"xz", COMPRESSION_XZ, 6, {0xfd, '7', 'z', 'X', 'Z', 0}},
+		{"lzma", COMPRESSION_LZMA, 3, {0x5d, 0, 0}},
+		{"zstd", COMPRESSION_ZSTD, 4, {0x28, 0xb5, 0x2f, 0xfd}},
+		{"lz4", COMPRESSION_LZ4, 4, {0x02, 0x21, 0x4c, 0x18}},
+		{"bzip2", COMPRESSION_BZIP2, 3, {'B', 'Z', 'h'}},
+		{"lzo", COMPRESSION_LZO, 9, {0x89, 'L', 'Z', 'O', 0, '\r', '\n', 0x1a, '\n'}},
 };
 
 enum compression compression_detect(const uint8_t *data, size_t len)

@@ -47,6 +47,20 @@ static void add_region(const struct guest_region_info *info, void *opaque)
 	append(layout->ram, info->guest, info->guest + info->size, BOOT_RANGE_RAM);
 }
 
+/* Whether the map says the same already. */
+static bool is_covered(const GArray *map, const struct boot_range *range)
+{
+	for (unsigned i = 0; i < map->len; i++) {
+		const struct boot_range *other = range_at(map, i);
+		if (range->type == other->type && range->start >= other->start &&
+				range_within(range->start - other->start, range->size,
+						other->size)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Cuts a reserved range out of the RAM. */
 static void reserve(struct layout *layout, const struct boot_range *reserved)
 {
@@ -61,7 +75,9 @@ static void reserve(struct layout *layout, const struct boot_range *reserved)
 	}
 	g_array_unref(layout->ram);
 	layout->ram = left;
-	g_array_append_val(layout->map, *reserved);
+	if (!is_covered(layout->map, reserved)) {
+		g_array_append_val(layout->map, *reserved);
+	}
 }
 
 void layout_init(struct layout *layout, struct guest_memory *memory,

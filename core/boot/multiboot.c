@@ -185,14 +185,14 @@ static bool put_modules(const struct boot_image *image, struct layout *layout,
 
 static bool put_memory_map(struct layout *layout, struct info *info, GError **error)
 {
-	unsigned count = layout->map->len;
-	g_autofree struct info_memory *entries = g_new0(struct info_memory, count);
+	g_autoptr(GArray) entries = g_array_new(FALSE, TRUE, sizeof(struct info_memory));
 	uint64_t start;
 
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < layout->map->len; i++) {
 		const struct boot_range *range = &g_array_index(layout->map, struct boot_range, i);
-		entries[i] = (struct info_memory){sizeof(entries[0]) - sizeof(entries[0].size),
-				range->start, range->size, range->type};
+		struct info_memory entry = {sizeof(entry) - sizeof(entry.size), range->start,
+				range->size, range->type};
+		g_array_append_val(entries, entry);
 		if (range->type == BOOT_RANGE_RAM && range->start == 0) {
 			info->mem_lower = (uint32_t)(MIN(range->size, MiB) / KiB);
 		}
@@ -200,12 +200,13 @@ static bool put_memory_map(struct layout *layout, struct info *info, GError **er
 			info->mem_upper = (uint32_t)(MIN(range->size, 4 * GiB - MiB) / KiB);
 		}
 	}
-	if (!layout_put(layout, "memory map", entries, count * sizeof(entries[0]), &start, error)) {
+	size_t len = entries->len * sizeof(struct info_memory);
+	if (!layout_put(layout, "memory map", entries->data, len, &start, error)) {
 		return false;
 	}
 	info->flags |= INFO_MEMORY | INFO_MEMORY_MAP;
 	info->mmap_addr = (uint32_t)start;
-	info->mmap_length = (uint32_t)(count * sizeof(entries[0]));
+	info->mmap_length = (uint32_t)len;
 	return true;
 }
 

@@ -57,15 +57,16 @@ static bool put_modules(const struct boot_image *image, struct layout *layout,
 
 static bool put_memory_map(struct layout *layout, struct start_info *info, GError **error)
 {
-	g_autofree struct memmap_entry *entries = g_new0(struct memmap_entry, layout->map->len);
+	g_autoptr(GArray) entries = g_array_new(FALSE, TRUE, sizeof(struct memmap_entry));
 
 	for (unsigned i = 0; i < layout->map->len; i++) {
 		const struct boot_range *range = &g_array_index(layout->map, struct boot_range, i);
-		entries[i] = (struct memmap_entry){range->start, range->size, range->type, 0};
+		struct memmap_entry entry = {range->start, range->size, range->type, 0};
+		g_array_append_val(entries, entry);
 	}
-	info->memmap_entries = layout->map->len;
-	return layout_put(layout, "memory map", entries, layout->map->len * sizeof(entries[0]),
-			&info->memmap, error);
+	info->memmap_entries = entries->len;
+	return layout_put(layout, "memory map", entries->data,
+			entries->len * sizeof(struct memmap_entry), &info->memmap, error);
 }
 
 static bool pvh_place(const struct boot_image *image, struct layout *layout,

@@ -54,6 +54,7 @@ static char *map_text(const struct layout *layout)
 static void test_map(void **state)
 {
 	static const struct boot_range reserved[] = {
+			{0xe0000, 0x20000, BOOT_RANGE_RESERVED}, /* is reserved anyway */
 			{0xb0000000, 0x10000000, BOOT_RANGE_RESERVED}, /* no RAM there */
 			{15 * MiB, MiB, BOOT_RANGE_ACPI}, /* the end of a region */
 			{5 * MiB, MiB, BOOT_RANGE_NVS}, /* the middle of one */
