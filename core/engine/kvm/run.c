@@ -34,10 +34,7 @@ static void ignore_signal(int number)
 bool kvm_kick_init(struct kvm_cpu *cpu, GError **error)
 {
 	struct sigaction action = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
-	struct {
-		struct kvm_signal_mask head;
-		uint8_t set[KERNEL_SIGSET_SIZE];
-	} mask = {.head = {.len = KERNEL_SIGSET_SIZE}};
+	g_autofree struct kvm_signal_mask *mask = g_malloc0(sizeof(*mask) + KERNEL_SIGSET_SIZE);
 	sigset_t set;
 
 	/* Never called; an ignored signal would be dropped before KVM sees it. */
@@ -47,8 +44,9 @@ bool kvm_kick_init(struct kvm_cpu *cpu, GError **error)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	pthread_sigmask(SIG_BLOCK, NULL, &set);
 	sigdelset(&set, kick_signal());
-	memcpy(mask.set, &set, sizeof(mask.set));
-	if (ioctl(cpu->fd, KVM_SET_SIGNAL_MASK, &mask) < 0) {
+	mask->len = KERNEL_SIGSET_SIZE;
+	memcpy(mask->sigset, &set, KERNEL_SIGSET_SIZE);
+	if (ioctl(cpu->fd, KVM_SET_SIGNAL_MASK, mask) < 0) {
 		set_error_errno(error, "/dev/kvm: signal mask");
 		return false;
 	}

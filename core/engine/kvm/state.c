@@ -69,13 +69,12 @@ static uint64_t power_up_value(uint32_t index, uint64_t created)
 /* Reads one MSR; false if this vCPU does not have it. */
 static bool read_msr(const struct kvm_cpu *cpu, struct kvm_msr_entry *entry)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} one = {.head = {.nmsrs = 1}, .entry = *entry};
-	bool ok = ioctl(cpu->fd, KVM_GET_MSRS, &one) == 1;
+	g_autofree struct kvm_msrs *one = g_malloc0(sizeof(*one) + sizeof(one->entries[0]));
 
-	*entry = one.entry;
+	one->nmsrs = 1;
+	one->entries[0] = *entry;
+	bool ok = ioctl(cpu->fd, KVM_GET_MSRS, one) == 1;
+	*entry = one->entries[0];
 	return ok;
 }
 

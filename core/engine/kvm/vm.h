@@ -41,7 +41,7 @@ struct kvm_power_up {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	struct kvm_fpu fpu;
-	struct kvm_xsave xsave;
+	uint32_t xsave[1024]; /* struct kvm_xsave as it was before AMX */
 	struct kvm_xcrs xcrs;
 	struct kvm_debugregs debugregs;
 	struct kvm_vcpu_events events;

@@ -282,6 +282,38 @@ void enter_long(struct machine_fixture *m)
 	vcpu_set_state(m->engine->vcpus[0], &state);
 }
 
+static void assert_same_segment(const struct x86_segment *a, const struct x86_segment *b)
+{
+	assert_int_equal(a->base, b->base);
+	assert_int_equal(a->limit, b->limit);
+	assert_int_equal(a->attributes, b->attributes);
+	assert_int_equal(a->selector, b->selector);
+}
+
+void assert_same_state(const struct x86_state *a, const struct x86_state *b)
+{
+	assert_memory_equal(a->regs, b->regs, sizeof(a->regs));
+	assert_int_equal(a->rip, b->rip);
+	assert_int_equal(a->rflags, b->rflags);
+	for (unsigned i = 0; i < X86_SEGMENT_COUNT; i++) {
+		assert_same_segment(&a->seg[i], &b->seg[i]);
+	}
+	assert_same_segment(&a->ldtr, &b->ldtr);
+	assert_same_segment(&a->tr, &b->tr);
+	assert_int_equal(a->gdtr.base, b->gdtr.base);
+	assert_int_equal(a->gdtr.limit, b->gdtr.limit);
+	assert_int_equal(a->idtr.base, b->idtr.base);
+	assert_int_equal(a->idtr.limit, b->idtr.limit);
+	assert_int_equal(a->cr0, b->cr0);
+	assert_int_equal(a->cr2, b->cr2);
+	assert_int_equal(a->cr3, b->cr3);
+	assert_int_equal(a->cr4, b->cr4);
+	assert_int_equal(a->cr8, b->cr8);
+	assert_int_equal(a->efer, b->efer);
+	assert_memory_equal(a->dr, b->dr, 4 * sizeof(a->dr[0]));
+	assert_int_equal(a->dr[7], b->dr[7]);
+}
+
 void expect(struct machine_fixture *m, enum happening what, uint64_t where, uint64_t value,
 		unsigned size)
 {

@@ -82,6 +82,9 @@ void enter_protected(struct machine_fixture *m, bool paged); /* paged: 0-4 MiB i
 /* 0-4 GiB one to one, but ALIAS_AT is 0 again and HOLE_AT nothing (2 MiB each); gates for the handlers. */
 void enter_long(struct machine_fixture *m);
 
+/* All registers but DR4-6 are the same. */
+void assert_same_state(const struct x86_state *a, const struct x86_state *b);
+
 /* The next thing that happens is this. */
 void expect(struct machine_fixture *m, enum happening what, uint64_t where, uint64_t value,
 		unsigned size);

@@ -180,7 +180,7 @@ static void test_triple_fault_and_reset(void **state)
 
 	engine_reset(m->engine);
 	vcpu_get_state(m->engine->vcpus[0], &after);
-	assert_memory_equal(&after, &power_up, sizeof(after));
+	assert_same_state(&after, &power_up);
 	size_t len = (size_t)(guest_reset_vector_end - guest_reset_vector);
 	assert_int_equal(pwrite(fd, guest_reset_vector, len, 0xff0), len);
 	assert_true(address_space_add_ram(

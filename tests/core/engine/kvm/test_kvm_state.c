@@ -34,30 +34,7 @@ static void test_round_trip(void **state)
 	written.dr[7] = 0x400 | 0x55;
 	vcpu_set_state(vcpu, &written);
 	vcpu_get_state(vcpu, &read);
-	assert_memory_equal(read.regs, written.regs, sizeof(read.regs));
-	assert_int_equal(read.rip, written.rip);
-	assert_int_equal(read.rflags, written.rflags);
-	for (unsigned i = 0; i < X86_SEGMENT_COUNT; i++) {
-		assert_int_equal(read.seg[i].base, written.seg[i].base);
-		assert_int_equal(read.seg[i].limit, written.seg[i].limit);
-		assert_int_equal(read.seg[i].selector, written.seg[i].selector);
-		assert_int_equal(read.seg[i].attributes, written.seg[i].attributes);
-	}
-	assert_int_equal(read.tr.base, written.tr.base);
-	assert_int_equal(read.tr.limit, written.tr.limit);
-	assert_int_equal(read.tr.selector, written.tr.selector);
-	assert_int_equal(read.gdtr.base, written.gdtr.base);
-	assert_int_equal(read.gdtr.limit, written.gdtr.limit);
-	assert_int_equal(read.idtr.base, written.idtr.base);
-	assert_int_equal(read.idtr.limit, written.idtr.limit);
-	assert_int_equal(read.cr0, written.cr0);
-	assert_int_equal(read.cr2, written.cr2);
-	assert_int_equal(read.cr3, written.cr3);
-	assert_int_equal(read.cr4, written.cr4);
-	assert_int_equal(read.cr8, written.cr8);
-	assert_int_equal(read.efer, written.efer);
-	assert_memory_equal(read.dr, written.dr, 4 * sizeof(read.dr[0]));
-	assert_int_equal(read.dr[7], written.dr[7]);
+	assert_same_state(&read, &written);
 }
 
 static void test_translate(void **state)
