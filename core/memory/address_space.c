@@ -610,8 +610,8 @@ static const struct io_table *current(struct address_space *space)
 }
 
 /*
- * The range that answers the whole access, NULL if none does. What lies in one page is known not to
- * be RAM.
+ * The range that answers the whole access in one go, NULL if none does. What lies in one page is
+ * known not to be RAM.
  */
 static const struct io_range *find_whole(struct address_space *space, const struct io_table *table,
 		uint64_t address, unsigned size)
@@ -622,7 +622,8 @@ static const struct io_range *find_whole(struct address_space *space, const stru
 	if (crosses && (is_ram(space, address) || is_ram(space, address + size - 1))) {
 		return NULL;
 	}
-	return range && range->last - address >= size - 1 ? range : NULL;
+	bool whole = range && range->last - address >= size - 1;
+	return whole && (size == 1 || !range->region->byte_wide) ? range : NULL;
 }
 
 static bool read_whole(
