@@ -5,6 +5,8 @@
 #include "core/device/device.h"
 #include "hw/pc/isa_debug.h"
 #include "hw/virtio/virtio_blk_pci.h"
+#include "hw/virtio/virtio_input_pci.h"
+#include "hw/virtio/virtio_rng_pci.h"
 
 #include <limits.h>
 #include <string.h>
@@ -14,6 +16,9 @@ const struct device_class *const device_classes[] = {
 		&virtio_gpu_gl_pci_class,
 		&virtio_gpu_pci_class,
 		&virtio_blk_pci_class,
+		&virtio_rng_pci_class,
+		&virtio_keyboard_pci_class,
+		&virtio_tablet_pci_class,
 		&pvpanic_class,
 		&debug_exit_class,
 		NULL,
@@ -24,6 +29,7 @@ struct devices {
 	GPtrArray *blocks; /* struct block * */
 	GPtrArray *pending; /* struct device *, not yet the machine's */
 	struct virtio_gpu_pci *gpu; /* the first; NULL: none */
+	struct device *keyboard, *pointer; /* where input goes; NULL: nowhere */
 };
 
 static bool open_drive(struct devices *devices, const struct option_drive *drive, GError **error)
@@ -201,7 +207,8 @@ static bool create_named(struct devices *devices, GError **error)
 static bool open_drives(struct devices *devices, GError **error)
 {
 	const GArray *drives = devices->options->drives;
-	unsigned named = devices->pending->len; /* by -device; drives with if=virtio add their own */
+	unsigned named =
+			devices->pending->len; /* by -device; drives with if=virtio add their own */
 
 	for (unsigned i = 0; i < drives->len; i++) {
 		if (!open_drive(devices, &g_array_index(drives, struct option_drive, i), error)) {
@@ -240,7 +247,12 @@ static void add_default(struct devices *devices, const struct device_class *devi
 
 static void add_defaults(struct devices *devices)
 {
+	add_default(devices, &virtio_rng_pci_class);
 	add_default(devices, &pvpanic_class);
+	if (devices->gpu) {
+		add_default(devices, &virtio_keyboard_pci_class);
+		add_default(devices, &virtio_tablet_pci_class);
+	}
 }
 
 struct devices *devices_create(
@@ -259,6 +271,8 @@ struct devices *devices_create(
 	if (!options->no_defaults) {
 		add_defaults(devices);
 	}
+	devices->keyboard = find_pending(devices, &virtio_keyboard_pci_class);
+	devices->pointer = find_pending(devices, &virtio_tablet_pci_class);
 	return devices;
 }
 
@@ -282,8 +296,14 @@ struct picture *devices_picture(const struct devices *devices)
 
 void devices_input(struct devices *devices, const struct control_input *input)
 {
-	(void)devices;
-	(void)input;
+	struct device *targets[] = {devices->keyboard, devices->pointer};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(targets); i++) {
+		if (targets[i]) {
+			virtio_input_send(targets[i], (enum virtio_input_kind)input->kind,
+					input->code, input->value);
+		}
+	}
 }
 
 void devices_destroy(struct devices *devices)

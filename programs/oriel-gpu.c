@@ -346,7 +346,8 @@ static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 			{"backend", 0, 0, G_OPTION_ARG_STRING, &a->backend,
 					"what renders: 2d or virgl (default: virgl)", "NAME"},
 			{"display", 0, 0, G_OPTION_ARG_STRING, &a->display,
-					"none, egl-headless or sdl (default: none)", "NAME"},
+					"none, egl-headless, sdl, or default: sdl if a window opens (default: none)",
+					"NAME"},
 			{"no-gl", 0, 0, G_OPTION_ARG_NONE, &a->no_gl, "show pixels, not textures",
 					NULL},
 			{"rendernode", 0, 0, G_OPTION_ARG_FILENAME, &a->render_node,
@@ -412,7 +413,20 @@ static bool open_display(struct program *program, GError **error)
 			.render_node = a->render_node,
 			.events = &program->display_events,
 	};
-	program->display = display_create(a->display ? a->display : "none", &config, error);
+	const char *name = a->display ? a->display : "none";
+	if (strcmp(name, "default") == 0) {
+		/* A window if one opens, else headless. */
+		bool desktop = g_getenv("DISPLAY") || g_getenv("WAYLAND_DISPLAY");
+		g_autoptr(GError) no_window = NULL;
+		program->display = desktop ? display_create("sdl", &config, &no_window) : NULL;
+		if (program->display) {
+			return true;
+		}
+		log_info("no window: %s; -screendump still takes pictures",
+				desktop ? no_window->message : "there is no DISPLAY");
+		name = "none";
+	}
+	program->display = display_create(name, &config, error);
 	return program->display != NULL;
 }
 

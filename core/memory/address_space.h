@@ -27,6 +27,11 @@ struct io_region {
 	uint64_t (*read)(struct io_region *region, uint64_t offset, unsigned size);
 	void (*write)(struct io_region *region, uint64_t offset, uint64_t value, unsigned size);
 
+	/*
+	 * Registers of eight bits on a bus of eight bits, as ISA devices have: wider accesses are
+	 * split into bytes at rising offsets. Set before it is added.
+	 */
+	bool byte_wide;
 	int priority; /* set before it is added */
 
 	/* Owned by the address space. */

@@ -5,6 +5,7 @@
 #include "hw/pci/pci_regs.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 static struct fake_machine *fake_of(struct irqchip *irqchip)
 {
@@ -24,8 +25,20 @@ static void send_msi(struct irqchip *irqchip, uint64_t address, uint32_t data)
 
 static void set_extint(struct irqchip *irqchip, bool level)
 {
-	(void)irqchip;
-	(void)level;
+	struct fake_machine *fake = fake_of(irqchip);
+
+	g_mutex_lock(&fake->lock);
+	fake->extint = level;
+	g_mutex_unlock(&fake->lock);
+}
+
+static void set_eoi_vectors(struct irqchip *irqchip, const uint64_t vectors[4])
+{
+	struct fake_machine *fake = fake_of(irqchip);
+
+	g_mutex_lock(&fake->lock);
+	memcpy(fake->eoi_vectors, vectors, sizeof(fake->eoi_vectors));
+	g_mutex_unlock(&fake->lock);
 }
 
 static struct irq_route *route_create(struct irqchip *irqchip, int fd, GError **error)
@@ -71,6 +84,7 @@ static const struct irqchip_impl fake_irqchip = {
 		.name = "fake",
 		.send_msi = send_msi,
 		.set_extint = set_extint,
+		.set_eoi_vectors = set_eoi_vectors,
 		.route_create = route_create,
 		.route_set = route_set,
 		.route_destroy = route_destroy,
@@ -81,17 +95,21 @@ static void set_gsi(struct machine *machine, unsigned gsi, bool level)
 	struct fake_machine *fake = container_of(machine, struct fake_machine, machine);
 
 	g_mutex_lock(&fake->lock);
+	fake->gsi_rises[gsi] += level && !fake->gsis[gsi];
 	fake->gsis[gsi] = level;
 	fake->gsi_changes++;
 	g_cond_broadcast(&fake->changed);
 	g_mutex_unlock(&fake->lock);
 }
 
-static void ignore_event(struct machine *machine, enum machine_event event, int status)
+static void record_event(struct machine *machine, enum machine_event event, int status)
 {
-	(void)machine;
-	(void)event;
-	(void)status;
+	struct fake_machine *fake = container_of(machine, struct fake_machine, machine);
+	const struct fake_event record = {.event = event, .status = status};
+
+	g_mutex_lock(&fake->lock);
+	g_array_append_val(fake->events, record);
+	g_mutex_unlock(&fake->lock);
 }
 
 struct fake_machine *fake_machine_create(uint64_t ram_size)
@@ -103,6 +121,7 @@ struct fake_machine *fake_machine_create(uint64_t ram_size)
 	g_cond_init(&fake->changed);
 	fake->msis = g_array_new(FALSE, FALSE, sizeof(struct fake_msi));
 	fake->routes = g_ptr_array_new();
+	fake->events = g_array_new(FALSE, FALSE, sizeof(struct fake_event));
 	fake->irqchip.impl = &fake_irqchip;
 
 	struct machine *machine = &fake->machine;
@@ -112,7 +131,7 @@ struct fake_machine *fake_machine_create(uint64_t ram_size)
 	machine->clock = clock_create(CLOCK_KIND_VIRTUAL, NULL);
 	machine->irqchip = &fake->irqchip;
 	machine->set_gsi = set_gsi;
-	machine->event = ignore_event;
+	machine->event = record_event;
 	machine->pci = pci_bus_create(machine, "pci0");
 	bool ok = fd >= 0 && address_space_add_ram(machine->memory, 0, ram_size, fd, 0, 0, NULL);
 	assert(ok && machine->clock);
@@ -131,6 +150,7 @@ void fake_machine_destroy(struct fake_machine *fake)
 	assert(fake->routes->len == 0);
 	g_ptr_array_unref(fake->routes);
 	g_array_unref(fake->msis);
+	g_array_unref(fake->events);
 	g_cond_clear(&fake->changed);
 	g_mutex_clear(&fake->lock);
 	g_free(fake);
@@ -224,6 +244,64 @@ bool fake_machine_gsi(struct fake_machine *fake, unsigned gsi)
 	bool level = fake->gsis[gsi];
 	g_mutex_unlock(&fake->lock);
 	return level;
+}
+
+unsigned fake_machine_take_rises(struct fake_machine *fake, unsigned gsi)
+{
+	g_mutex_lock(&fake->lock);
+	unsigned rises = fake->gsi_rises[gsi];
+	fake->gsi_rises[gsi] = 0;
+	g_mutex_unlock(&fake->lock);
+	return rises;
+}
+
+bool fake_machine_take_event(struct fake_machine *fake, struct fake_event *ret_event)
+{
+	g_mutex_lock(&fake->lock);
+	bool ok = fake->events->len > 0;
+	if (ok) {
+		*ret_event = g_array_index(fake->events, struct fake_event, 0);
+		g_array_remove_index(fake->events, 0);
+	}
+	g_mutex_unlock(&fake->lock);
+	return ok;
+}
+
+void fake_machine_run(struct fake_machine *fake, int64_t ns)
+{
+	struct clock *clock = fake->machine.clock;
+	int64_t end = clock_now(clock) + ns;
+
+	for (;;) {
+		int64_t now = clock_now(clock);
+		int64_t next = MIN(clock_next_deadline(clock), end);
+		clock_advance(clock, MAX(next - now, 0));
+		if (clock_next_deadline(clock) > end) {
+			break;
+		}
+		clock_run_timers(clock);
+	}
+	clock_advance(clock, end - clock_now(clock));
+}
+
+uint64_t fake_port_read(struct fake_machine *fake, uint64_t port, unsigned size)
+{
+	return address_space_read(fake->machine.ports, port, size);
+}
+
+void fake_port_write(struct fake_machine *fake, uint64_t port, uint64_t value, unsigned size)
+{
+	address_space_write(fake->machine.ports, port, value, size);
+}
+
+uint8_t fake_in8(struct fake_machine *fake, uint64_t port)
+{
+	return (uint8_t)fake_port_read(fake, port, 1);
+}
+
+void fake_out8(struct fake_machine *fake, uint64_t port, uint8_t value)
+{
+	fake_port_write(fake, port, value, 1);
 }
 
 void fake_write(struct fake_machine *fake, uint64_t guest, const void *buf, size_t len)

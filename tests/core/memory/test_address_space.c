@@ -226,6 +226,29 @@ static void test_region(void **state)
 	address_space_remove(&toy.region);
 }
 
+static void test_byte_wide_region(void **state)
+{
+	struct address_space *ports = address_space_create("ports", NULL);
+	struct toy toy = toy_new(0x11, 4, 0);
+	(void)state;
+
+	toy.region.byte_wide = true;
+	address_space_add(ports, 0x40, &toy.region);
+	address_space_write(ports, 0x40, 0x44332211, 4);
+	assert_int_equal(toy.writes, 4);
+	assert_int_equal(toy.offset, 3);
+	assert_int_equal(toy.value, 0x44);
+	assert_int_equal(toy.size, 1);
+	assert_int_equal(address_space_read(ports, 0x41, 2), 0x1111);
+	assert_int_equal(toy.reads, 2);
+	assert_int_equal(toy.offset, 2);
+	assert_int_equal(toy.size, 1);
+	/* Half in, half out. */
+	assert_int_equal(address_space_read(ports, 0x43, 2), 0xff11);
+	address_space_remove(&toy.region);
+	address_space_destroy(ports);
+}
+
 static void test_region_at_the_end(void **state)
 {
 	struct fixture *f = *state;
@@ -466,6 +489,7 @@ int main(void)
 			cmocka_unit_test_setup_teardown(test_rom_is_read_only, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_nothing_there, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_region, setup, teardown),
+			cmocka_unit_test(test_byte_wide_region),
 			cmocka_unit_test_setup_teardown(test_region_at_the_end, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_priorities, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_ram_wins, setup, teardown),
