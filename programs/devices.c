@@ -160,6 +160,11 @@ static bool start_picture(struct devices *devices, struct virtio_gpu_pci *gpu,
 	add_argument(arguments, "--xres=%u", gpu->config.xres);
 	add_argument(arguments, "--yres=%u", gpu->config.yres);
 	add_argument(arguments, "--max-hostmem=%" G_GUINT64_FORMAT, gpu->config.max_hostmem);
+	add_argument(arguments, "--max-contexts=%u", gpu->config.max_contexts);
+	add_argument(arguments, "--max-resources=%u", gpu->config.max_resources);
+	add_argument(arguments, "--max-request=%" G_GUINT64_FORMAT, gpu->config.max_request);
+	add_argument(arguments, "--max-shader=%" G_GUINT64_FORMAT, gpu->config.max_shader);
+	add_argument(arguments, "--hang-time=%u", gpu->config.hang_time);
 	if (!gpu->config.edid) {
 		add_argument(arguments, "--no-edid");
 	}

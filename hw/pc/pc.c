@@ -121,6 +121,17 @@ static void vcpu_stopped(struct engine_events *events, struct vcpu *vcpu, enum v
 	post(&posted);
 }
 
+static void sync_writes(struct engine_events *events)
+{
+	struct pc *pc = container_of(events, struct pc, engine_events);
+
+	g_mutex_lock(&pc->machine.writers_lock);
+	for (struct external_writer *writer = pc->machine.writers; writer; writer = writer->next) {
+		writer->sync(writer);
+	}
+	g_mutex_unlock(&pc->machine.writers_lock);
+}
+
 static gboolean handle_clock(int fd, GIOCondition condition, gpointer opaque)
 {
 	struct pc *pc = opaque;
@@ -166,6 +177,7 @@ static bool create_engine(struct pc *pc, GError **error)
 	};
 
 	pc->engine_events.vcpu_stopped = vcpu_stopped;
+	pc->engine_events.sync_writes = sync_writes;
 	pc->board = (struct irqchip_board){
 			.pic_acknowledge = board_acknowledge,
 			.eoi = board_eoi,
@@ -229,6 +241,7 @@ struct pc *pc_create(const struct pc_config *config, GError **error)
 	struct pc *pc = g_new0(struct pc, 1);
 
 	pc->config = *config;
+	g_mutex_init(&pc->machine.writers_lock);
 	pc->devices = g_ptr_array_new();
 	pc->machine.set_gsi = set_gsi;
 	pc->machine.event = machine_event;
@@ -265,6 +278,7 @@ void pc_destroy(struct pc *pc)
 	address_space_destroy(pc->machine.memory);
 	guest_memory_destroy(pc->machine.ram);
 	clock_destroy(pc->machine.clock);
+	g_mutex_clear(&pc->machine.writers_lock);
 	g_free(pc);
 }
 
