@@ -40,7 +40,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int access_page(struct cpu *cpu, uint64_t linear, enum mmu_access access)
+static G_NO_INLINE int access_page(struct cpu *cpu, uint64_t linear, enum mmu_access access)
 {
 	const uint8_t *host;
 	int vector;
