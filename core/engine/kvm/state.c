@@ -15,6 +15,8 @@
 #define MISC_ENABLE_FAST_STRING BIT(0)
 #define MTRR_ENABLE BIT(11)
 #define MTRR_WRITE_BACK 6u
+#define VARIABLE_MTRR_FIRST 0x200u
+#define VARIABLE_MTRR_MSRS 16u
 #define XEN_HYPERV_MSR_FIRST 0x40000000u
 #define XEN_HYPERV_MSR_LAST 0x4fffffffu
 
@@ -78,9 +80,25 @@ static bool read_msr(const struct kvm_cpu *cpu, struct kvm_msr_entry *entry)
 	return ok;
 }
 
-/* The MSRs KVM saves: those this vCPU has. */
+/* Adds what the vCPU has of an MSR. */
+static void save_msr(struct kvm_cpu *cpu, uint32_t index)
+{
+	struct kvm_msrs *msrs = cpu->power_up.msrs;
+	struct kvm_msr_entry entry = {.index = index};
+
+	/* Other hypervisors' MSRs do things when written; our CPUID offers none of them. */
+	bool foreign = index >= XEN_HYPERV_MSR_FIRST && index <= XEN_HYPERV_MSR_LAST;
+	if (!foreign && read_msr(cpu, &entry)) {
+		entry.data = power_up_value(index, entry.data);
+		msrs->entries[msrs->nmsrs++] = entry;
+	}
+}
+
+/* The MSRs KVM lists, and the MTRRs, which it does not. */
 static bool save_msrs(struct kvm_cpu *cpu, GError **error)
 {
+	static const uint32_t fixed_mtrrs[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b,
+			0x26c, 0x26d, 0x26e, 0x26f};
 	g_autofree struct kvm_msr_list *list = g_malloc0(
 			sizeof(*list) + MAX_MSRS * sizeof(list->indices[0]));
 
@@ -89,20 +107,19 @@ static bool save_msrs(struct kvm_cpu *cpu, GError **error)
 		set_error_errno(error, "/dev/kvm: list of MSRs");
 		return false;
 	}
-	struct kvm_msrs *msrs = g_malloc0(
-			sizeof(*msrs) + list->nmsrs * sizeof(struct kvm_msr_entry));
+	size_t count = list->nmsrs + G_N_ELEMENTS(fixed_mtrrs) + VARIABLE_MTRR_MSRS + 1;
+	cpu->power_up.msrs = g_malloc0(
+			sizeof(struct kvm_msrs) + count * sizeof(struct kvm_msr_entry));
 	for (unsigned i = 0; i < list->nmsrs; i++) {
-		struct kvm_msr_entry entry = {.index = list->indices[i]};
-		/* Other hypervisors' MSRs do things when written; our CPUID offers none of them. */
-		if (entry.index >= XEN_HYPERV_MSR_FIRST && entry.index <= XEN_HYPERV_MSR_LAST) {
-			continue;
-		}
-		if (read_msr(cpu, &entry)) {
-			entry.data = power_up_value(entry.index, entry.data);
-			msrs->entries[msrs->nmsrs++] = entry;
-		}
+		save_msr(cpu, list->indices[i]);
 	}
-	cpu->power_up.msrs = msrs;
+	for (unsigned i = 0; i < G_N_ELEMENTS(fixed_mtrrs); i++) {
+		save_msr(cpu, fixed_mtrrs[i]);
+	}
+	for (uint32_t i = 0; i < VARIABLE_MTRR_MSRS; i++) {
+		save_msr(cpu, VARIABLE_MTRR_FIRST + i);
+	}
+	save_msr(cpu, X86_MSR_MTRR_DEF_TYPE);
 	return true;
 }
 

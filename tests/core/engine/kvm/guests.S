@@ -169,6 +169,18 @@ GUEST(cpuid)
 2:	done
 END(cpuid)
 
+	/* Answers with the MSR whose number is at DATA_AT, and changes it to what is at DATA_AT + 8. */
+GUEST(msr)
+	mov DATA_AT, %ecx
+	rdmsr
+	mov %eax, DATA_AT + 16
+	mov %edx, DATA_AT + 20
+	mov DATA_AT + 8, %eax
+	mov DATA_AT + 12, %edx
+	wrmsr
+	done
+END(msr)
+
 GUEST(rom)
 	mov $ROM, %r8d
 	mov $PORT, %edx

@@ -37,6 +37,37 @@ static void test_round_trip(void **state)
 	assert_same_state(&read, &written);
 }
 
+/* MSRs are at power-up as firmware leaves them, also after the guest has changed them. */
+static void test_msrs(void **state)
+{
+	static const struct {
+		uint32_t index;
+		uint64_t reset, other;
+	} msrs[] = {
+			{X86_MSR_MTRR_DEF_TYPE, 0x806, 0xc00},
+			{0x250, 0, UINT64_C(0x0606060606060606)},
+			{0x200, 0, 0x80000006},
+			{X86_MSR_PAT, UINT64_C(0x0007040600070406), 0},
+			{X86_MSR_LSTAR, 0, UINT64_C(0xffffffff81000000)},
+			{X86_MSR_SYSENTER_EIP, 0, 0x1234},
+			{X86_MSR_KERNEL_GS_BASE, 0, 0x1234},
+	};
+	struct machine_fixture *m = *state;
+
+	load_guest(m, CODE_AT, msr);
+	for (unsigned i = 0; i < 2 * G_N_ELEMENTS(msrs); i++) {
+		uint64_t index = msrs[i / 2].index;
+		write_ram(m, DATA_AT, &index, sizeof(index));
+		write_ram(m, DATA_AT + 8, &msrs[i / 2].other, sizeof(uint64_t));
+		enter_long(m);
+		engine_start(m->engine);
+		expect_done(m);
+		engine_stop(m->engine);
+		assert_int_equal(read_ram64(m, DATA_AT + 16), msrs[i / 2].reset);
+		engine_reset(m->engine);
+	}
+}
+
 static void test_translate(void **state)
 {
 	struct machine_fixture *m = *state;
@@ -135,6 +166,7 @@ static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 			TEST(test_round_trip),
+			TEST(test_msrs),
 			TEST(test_translate),
 			TEST(test_single_step),
 			TEST(test_breakpoint),
