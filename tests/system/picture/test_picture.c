@@ -5,21 +5,19 @@
 #include "tests/harness/test.h"
 
 #include "core/virtio/virgl.h"
-#include "guest-drivers/bare/gallium.h"
-#include "tests/harness/picture_client.h"
+#include "tests/harness/triangle.h"
 
 #include <png.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-#define SIZE 256u
-#define STRIDE (SIZE * 4)
+#define SIZE TRIANGLE_SIZE
+#define STRIDE TRIANGLE_STRIDE
 #define OK VIRTIO_GPU_RESP_OK_NODATA
-#define STREAM_WORDS 8192
+#define STREAM_WORDS 1024
 
-enum { TARGET = 1, VERTICES = 2 };
-enum { SURFACE = 1, BLEND, DSA, RASTERIZER, VERTEX_SHADER, FRAGMENT_SHADER, ELEMENTS };
+enum { TARGET = TRIANGLE_TARGET, SURFACE = TRIANGLE_SURFACE };
 
 static struct picture_client *start(const char *backend)
 {
@@ -87,83 +85,12 @@ static void test_2d_pixels(void **state)
 	assert_int_equal(picture_client_stop(client), 0);
 }
 
-static const char vertex_shader[] = "VERT\n"
-				    "DCL IN[0]\n"
-				    "DCL IN[1]\n"
-				    "DCL OUT[0], POSITION\n"
-				    "DCL OUT[1], GENERIC[0]\n"
-				    "  0: MOV OUT[0], IN[0]\n"
-				    "  1: MOV OUT[1], IN[1]\n"
-				    "  2: END\n";
-static const char fragment_shader[] = "FRAG\n"
-				      "DCL IN[0], GENERIC[0], PERSPECTIVE\n"
-				      "DCL OUT[0], COLOR\n"
-				      "  0: MOV OUT[0], IN[0]\n"
-				      "  1: END\n";
-
-/* A blue picture with a triangle in it: red at the top, green below on both sides. */
-static void encode_triangle(struct gallium *g)
-{
-	static const struct gallium_vertex_element elements[] = {
-			{0, 0, VIRGL_FORMAT_R32G32B32A32_FLOAT},
-			{16, 0, VIRGL_FORMAT_R32G32B32A32_FLOAT},
-	};
-	static const float vertices[3][8] = {
-			{0.0f, 0.9f, 0.0f, 1.0f, 1.0f, 0.0f, 0.0f, 1.0f},
-			{-0.9f, -0.9f, 0.0f, 1.0f, 0.0f, 1.0f, 0.0f, 1.0f},
-			{0.9f, -0.9f, 0.0f, 1.0f, 0.0f, 1.0f, 0.0f, 1.0f},
-	};
-	static const float blue[4] = {0, 0, 1, 1};
-	const uint32_t surface = SURFACE;
-
-	gallium_create_surface(g, SURFACE, TARGET, VIRGL_FORMAT_B8G8R8A8_UNORM);
-	gallium_set_framebuffer(g, &surface, 1, 0);
-	gallium_set_viewport(g, SIZE, SIZE, false);
-	gallium_create_blend(g, BLEND);
-	gallium_bind_object(g, VIRGL_OBJECT_BLEND, BLEND);
-	gallium_create_dsa(g, DSA, false);
-	gallium_bind_object(g, VIRGL_OBJECT_DSA, DSA);
-	gallium_create_rasterizer(g, RASTERIZER);
-	gallium_bind_object(g, VIRGL_OBJECT_RASTERIZER, RASTERIZER);
-	gallium_create_shader(g, VERTEX_SHADER, VIRGL_SHADER_VERTEX, vertex_shader);
-	gallium_bind_shader(g, VERTEX_SHADER, VIRGL_SHADER_VERTEX);
-	gallium_create_shader(g, FRAGMENT_SHADER, VIRGL_SHADER_FRAGMENT, fragment_shader);
-	gallium_bind_shader(g, FRAGMENT_SHADER, VIRGL_SHADER_FRAGMENT);
-	gallium_create_vertex_elements(g, ELEMENTS, elements, G_N_ELEMENTS(elements));
-	gallium_bind_object(g, VIRGL_OBJECT_VERTEX_ELEMENTS, ELEMENTS);
-	gallium_write_buffer(g, VERTICES, 0, vertices, sizeof(vertices));
-	gallium_set_vertex_buffer(g, VERTICES, sizeof(vertices[0]), 0);
-	gallium_clear(g, VIRGL_CLEAR_COLOR0, blue, 1.0);
-	gallium_draw(g, GALLIUM_TRIANGLES, 0, 3);
-	assert_false(g->overflow);
-}
-
-static void setup_3d(struct picture_client *client, uint32_t ctx)
-{
-	assert_int_equal(picture_client_context(client, ctx), OK);
-	assert_int_equal(picture_client_create_3d(client, ctx, TARGET, 2,
-					 VIRGL_FORMAT_B8G8R8A8_UNORM,
-					 VIRGL_BIND_RENDER_TARGET | VIRGL_BIND_SCANOUT, SIZE, SIZE),
-			OK);
-	assert_int_equal(picture_client_create_3d(client, ctx, VERTICES, 0, VIRGL_FORMAT_R8_UNORM,
-					 VIRGL_BIND_VERTEX_BUFFER, 4096, 1),
-			OK);
-	assert_int_equal(picture_client_ctx_attach(client, ctx, TARGET), OK);
-	assert_int_equal(picture_client_ctx_attach(client, ctx, VERTICES), OK);
-	assert_int_equal(picture_client_attach_backing(client, TARGET, PICTURE_DATA, SIZE * STRIDE),
-			OK);
-}
-
 static void draw_triangle(struct picture_client *client, uint32_t ctx)
 {
-	static uint32_t words[STREAM_WORDS];
 	static uint8_t rgb[SIZE][SIZE][3];
-	struct gallium g;
 
-	setup_3d(client, ctx);
-	gallium_init(&g, words, STREAM_WORDS);
-	encode_triangle(&g);
-	assert_int_equal(picture_client_submit(client, ctx, words, g.count), OK);
+	assert_true(triangle_setup(client, ctx));
+	assert_true(triangle_draw(client, ctx));
 	assert_int_equal(picture_client_set_scanout(client, 0, TARGET, SIZE, SIZE), OK);
 	assert_int_equal(picture_client_flush(client, TARGET, SIZE, SIZE), OK);
 	dump(client, rgb);
@@ -192,7 +119,7 @@ static void test_read_back(void **state)
 	struct gallium g;
 	(void)state;
 
-	setup_3d(client, 1);
+	assert_true(triangle_setup(client, 1));
 	gallium_init(&g, words, STREAM_WORDS);
 	gallium_create_surface(&g, SURFACE, TARGET, VIRGL_FORMAT_B8G8R8A8_UNORM);
 	gallium_set_framebuffer(&g, &surface, 1, 0);
