@@ -28,8 +28,6 @@ struct program {
 	struct options options;
 	GMainLoop *loop;
 	struct boot_loader *loader;
-	struct boot_image *kernel;
-	struct boot_modules *modules;
 	struct chardev *serials[PC_SERIAL_COUNT];
 	struct devices *devices;
 	struct virtio_gpu_host host;
@@ -46,18 +44,34 @@ static void quit(struct program *program, int status)
 	g_main_loop_quit(program->loop);
 }
 
-static struct pc_boot boot_of(const struct program *program)
+/*
+ * Puts the kernel and its modules in their places. They are given back at once: a decompressed kernel is large,
+ * and a reset is rare enough to read the files again.
+ */
+static bool power_up(struct program *program, struct boot_image *take_kernel, GError **error)
 {
-	return (struct pc_boot){
-			.kernel = program->kernel,
-			.modules = program->modules,
-			.command_line = program->options.append,
-	};
+	struct boot_modules *modules = NULL;
+	bool ok = true;
+
+	if (program->options.initrd) {
+		modules = boot_modules_open(program->options.initrd, error);
+		ok = modules != NULL;
+	}
+	if (ok) {
+		const struct pc_boot boot = {
+				.kernel = take_kernel,
+				.modules = modules,
+				.command_line = program->options.append,
+		};
+		ok = pc_reset(program->pc, &boot, error);
+	}
+	boot_modules_close(modules);
+	boot_image_destroy(take_kernel);
+	return ok;
 }
 
 static void reset(struct program *program)
 {
-	const struct pc_boot boot = boot_of(program);
 	g_autoptr(GError) error = NULL;
 
 	if (program->options.no_reboot) {
@@ -65,7 +79,8 @@ static void reset(struct program *program)
 		return;
 	}
 	pc_stop(program->pc);
-	if (!pc_reset(program->pc, &boot, &error)) {
+	struct boot_image *kernel = boot_image_load(program->options.kernel, &error);
+	if (!kernel || !power_up(program, kernel, &error)) {
 		log_error("%s", error->message);
 		quit(program, EXIT_FAILURE);
 		return;
@@ -189,21 +204,12 @@ static bool create_machine(struct program *program, GError **error)
 	return program->pc && devices_realize(program->devices, program->pc, error);
 }
 
-/* The kernel is being decompressed meanwhile: wait for it, and put everything in its place. */
+/* The kernel was being decompressed meanwhile. */
 static bool boot(struct program *program, GError **error)
 {
-	program->kernel = boot_loader_join(g_steal_pointer(&program->loader), error);
-	if (!program->kernel) {
-		return false;
-	}
-	if (program->options.initrd) {
-		program->modules = boot_modules_open(program->options.initrd, error);
-		if (!program->modules) {
-			return false;
-		}
-	}
-	const struct pc_boot what = boot_of(program);
-	return pc_reset(program->pc, &what, error);
+	struct boot_image *kernel = boot_loader_join(g_steal_pointer(&program->loader), error);
+
+	return kernel && power_up(program, kernel, error);
 }
 
 static bool start(struct program *program, GError **error)
@@ -266,10 +272,8 @@ static void finish(struct program *program)
 	pc_destroy(program->pc);
 	devices_destroy(program->devices);
 	if (program->loader) {
-		program->kernel = boot_loader_join(program->loader, NULL);
+		boot_image_destroy(boot_loader_join(program->loader, NULL));
 	}
-	boot_image_destroy(program->kernel);
-	boot_modules_close(program->modules);
 	for (unsigned i = 0; i < PC_SERIAL_COUNT; i++) {
 		chardev_close(program->serials[i]);
 	}
