@@ -19,7 +19,10 @@ struct egl;
  */
 struct egl *egl_open(const char *render_node, GError **error);
 
-/* Takes a display that a window system initialised; config is its framebuffer configuration. */
+/*
+ * Takes a display that a window system initialised; config is its framebuffer configuration. The
+ * context that is current on the calling thread, if any, joins the share group.
+ */
 struct egl *egl_adopt(EGLDisplay display, EGLConfig config, GError **error);
 void egl_close(struct egl *egl); /* may be NULL */
 

@@ -18,6 +18,7 @@
 #include <sys/uio.h>
 
 struct gpu;
+struct gpu_backend_impl; /* gpu/backends/backend.h */
 
 /*
  * What a guest may use up; each is an option of oriel-gpu. Exceeding one gives ERR_OUT_OF_MEMORY.
@@ -98,11 +99,16 @@ struct gpu_client {
 struct gpu *gpu_create(const struct gpu_config *config, struct display *display,
 		struct gpu_client *client, GError **error);
 
+/* The same on a back end that is not in the table of names; config->backend is not looked at. */
+struct gpu *gpu_create_with_backend(const struct gpu_config *config,
+		const struct gpu_backend_impl *impl, struct display *display,
+		struct gpu_client *client, GError **error);
+
 /*
- * Completes or drops everything within deadline_ms; what is stuck then is leaked on purpose (the
- * process is about to end). May be NULL.
+ * Completes or drops everything within deadline_ms. False if the renderer is stuck: what it holds is
+ * leaked, the client must stay, and the process can only _exit(). May be NULL.
  */
-void gpu_destroy(struct gpu *gpu, unsigned deadline_ms);
+bool gpu_destroy(struct gpu *gpu, unsigned deadline_ms);
 
 /* Feature bits that work with this back end: BIT(VIRTIO_GPU_F_...). */
 uint64_t gpu_features(const struct gpu *gpu);
@@ -138,8 +144,15 @@ struct gpu_statistics {
 	uint64_t commands, errors, fences, frames;
 	uint64_t host_bytes;
 	uint32_t contexts, resources;
-	int64_t busy_since_us; /* CLOCK_MONOTONIC: when the running request began; 0 if idle */
+	/* CLOCK_MONOTONIC: when the running request began, or outstanding fences last moved; 0 if idle. */
+	int64_t busy_since_us;
 };
 void gpu_get_statistics(struct gpu *gpu, struct gpu_statistics *ret_statistics);
+
+/*
+ * Whether the renderer has spent more than limits.hang_ms inside one request, or as long without any outstanding fence
+ * signalling. Calls lost the first time. Takes no time; ask about once a second, never from the worker's callbacks.
+ */
+bool gpu_check_hang(struct gpu *gpu);
 
 #endif

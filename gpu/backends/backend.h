@@ -64,6 +64,7 @@ struct gpu_backend_config {
 struct gpu_backend_impl {
 	const char *name;
 	bool is_3d; /* offers contexts, capsets, streams */
+	bool context_init; /* honours ctx_create's context_init, and fences on every ring */
 
 	struct gpu_backend *(*create)(const struct gpu_backend_config *config, GError **error);
 	/* Gives back everything. Reset is destroy + create. */

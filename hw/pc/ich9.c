@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Intel ICH9 LPC interface bridge (I/O Controller Hub 9 datasheet, chapters 13.1 and 13.8): identity, the ACPI
- * power management block at a fixed base, reset control. Fixed features follow ACPI 6.4, 4.8. Left out: SMI,
- * GPIO, the root complex block; ACPI mode is always on.
+ * Intel ICH9 LPC interface bridge (I/O Controller Hub 9 datasheet, chapters 13.1 and 13.8):
+ * identity, the ACPI power management block at a fixed base, reset control. Fixed features follow
+ * ACPI 6.4, 4.8. Left out: SMI, GPIO, the root complex block; ACPI mode is always on.
  */
 #include "hw/pc/ich9.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pvpanic at port 0x505 (QEMU's docs/specs/pvpanic): the guest reports that it panicked. isa-debug-exit: a write of
- * v ends the process with status (v << 1) | 1, for tests.
+ * pvpanic at port 0x505 (QEMU's docs/specs/pvpanic): the guest reports that it panicked. isa-debug-
+ * exit: a write of v ends the process with status (v << 1) | 1, for tests.
  */
 #include "hw/pc/isa_debug.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Intel Q35 memory controller hub (3 Series datasheet), as far as operating systems look at it: its identity, the
- * configuration ports (PCI Local Bus 3.0, 3.2.2.3.2) and the extended configuration window at a fixed place.
- * Left out: PAM, SMRAM and DRAM registers, which only firmware needs.
+ * Intel Q35 memory controller hub (3 Series datasheet), as far as operating systems look at it: its
+ * identity, the configuration ports (PCI Local Bus 3.0, 3.2.2.3.2) and the extended configuration
+ * window at a fixed place. Left out: PAM, SMRAM and DRAM registers, which only firmware needs.
  */
 #include "hw/pc/q35.h"
 

@@ -27,10 +27,11 @@ extern char **environ;
 #define PING_TIMEOUT_US (30 * G_USEC_PER_SEC)
 #define QUIT_TIMEOUT_US (2 * G_USEC_PER_SEC)
 
-/* An asked screendump that is not answered yet. */
-struct dump {
+/* A question that is not answered yet; one of the two callbacks is set. */
+struct question {
 	uint64_t cookie;
-	void (*done)(void *opaque, const GError *error);
+	void (*dumped)(void *opaque, const GError *error);
+	void (*counted)(void *opaque, const struct control_statistics *statistics);
 	void *opaque;
 };
 
@@ -44,7 +45,7 @@ struct picture {
 	bool stopping;
 	struct control_hello hello;
 	bool said_hello;
-	GQueue dumps; /* struct dump * */
+	GQueue questions; /* struct question *, oldest first */
 	uint64_t next_cookie;
 	int64_t last_pong_us;
 	int64_t window_start_us;
@@ -59,15 +60,39 @@ struct picture {
 
 static bool spawn(struct picture *picture, GError **error);
 
-static void fail_dumps(struct picture *picture, const char *why)
+/* Hands the answer on: error or statistics, NULL where the question was the other. */
+static void answer(struct question *question, const GError *error,
+		const struct control_statistics *statistics)
+{
+	if (question->dumped) {
+		question->dumped(question->opaque, error);
+	} else {
+		question->counted(question->opaque, statistics);
+	}
+	g_free(question);
+}
+
+static void fail_questions(struct picture *picture, const char *why)
 {
 	g_autoptr(GError) error = g_error_new_literal(G_FILE_ERROR, G_FILE_ERROR_IO, why);
-	struct dump *dump;
+	struct question *question;
 
-	while ((dump = g_queue_pop_head(&picture->dumps))) {
-		dump->done(dump->opaque, error);
-		g_free(dump);
+	while ((question = g_queue_pop_head(&picture->questions))) {
+		answer(question, error, NULL);
 	}
+}
+
+/* Takes the question of this cookie out, NULL if there is none. */
+static struct question *take_question(struct picture *picture, uint64_t cookie)
+{
+	for (GList *link = picture->questions.head; link; link = link->next) {
+		struct question *question = link->data;
+		if (question->cookie == cookie) {
+			g_queue_delete_link(&picture->questions, link);
+			return question;
+		}
+	}
+	return NULL;
 }
 
 static void give_up(struct picture *picture, const char *why)
@@ -123,7 +148,7 @@ static void handle_exit(GPid pid, int status, gpointer opaque)
 	picture->child_source = 0;
 	picture->pid = 0;
 	close_channels(picture);
-	fail_dumps(picture, "the picture process died");
+	fail_questions(picture, "the picture process died");
 	if (picture->stopping) {
 		return;
 	}
@@ -165,23 +190,30 @@ static void handle_hello(struct picture *picture, const struct control_message *
 
 static void handle_dump_done(struct picture *picture, const struct control_message *message)
 {
-	for (GList *link = picture->dumps.head; link; link = link->next) {
-		struct dump *dump = link->data;
-		g_autoptr(GError) error = NULL;
+	struct question *question = take_question(picture, message->header.cookie);
+	g_autoptr(GError) error = NULL;
 
-		if (dump->cookie != message->header.cookie) {
-			continue;
-		}
-		g_queue_delete_link(&picture->dumps, link);
-		if (!message->payload.status.ok) {
-			error = g_error_new(G_FILE_ERROR, G_FILE_ERROR_IO, "%.*s",
-					(int)sizeof(message->payload.status.message) - 1,
-					message->payload.status.message);
-		}
-		dump->done(dump->opaque, error);
-		g_free(dump);
+	if (!question || !question->dumped) {
+		g_free(question);
 		return;
 	}
+	if (!message->payload.status.ok) {
+		error = g_error_new(G_FILE_ERROR, G_FILE_ERROR_IO, "%.*s",
+				(int)sizeof(message->payload.status.message) - 1,
+				message->payload.status.message);
+	}
+	answer(question, error, NULL);
+}
+
+static void handle_statistics(struct picture *picture, const struct control_message *message)
+{
+	struct question *question = take_question(picture, message->header.cookie);
+
+	if (!question || !question->counted) {
+		g_free(question);
+		return;
+	}
+	answer(question, NULL, &message->payload.statistics);
 }
 
 static void dispatch(struct picture *picture, const struct control_message *message)
@@ -195,6 +227,9 @@ static void dispatch(struct picture *picture, const struct control_message *mess
 		break;
 	case CONTROL_SCREENDUMP_DONE:
 		handle_dump_done(picture, message);
+		break;
+	case CONTROL_STATISTICS:
+		handle_statistics(picture, message);
 		break;
 	case CONTROL_INPUT:
 		picture->events->input(picture->events, &message->payload.input);
@@ -349,7 +384,7 @@ struct picture *picture_start(const char *program, const char *const *arguments,
 	picture->next_cookie = 1;
 	g_mutex_init(&picture->lock);
 	g_cond_init(&picture->changed);
-	g_queue_init(&picture->dumps);
+	g_queue_init(&picture->questions);
 	if (!spawn(picture, error)) {
 		picture_stop(picture);
 		return NULL;
@@ -395,7 +430,7 @@ void picture_stop(struct picture *picture)
 		}
 	}
 	close_channels(picture);
-	fail_dumps(picture, "the machine stops");
+	fail_questions(picture, "the machine stops");
 	g_strfreev(picture->argv);
 	g_free(picture->failure);
 	g_mutex_clear(&picture->lock);
@@ -434,36 +469,50 @@ const struct control_hello *picture_hello(const struct picture *picture)
 	return picture->said_hello ? &picture->hello : NULL;
 }
 
-void picture_screendump(struct picture *picture, unsigned head, int take_fd,
-		void (*done)(void *opaque, const GError *error), void *opaque)
+/* Sends the message and remembers who wants its answer; takes the question. */
+static void ask(struct picture *picture, struct control_message *message, struct question *question)
 {
-	struct dump *dump = g_new0(struct dump, 1);
-	struct control_message message = {
-			.header =
-					{
-							.version = CONTROL_VERSION,
-							.type = CONTROL_SCREENDUMP,
-							.cookie = picture->next_cookie++,
-					},
-			.payload.screendump = {.head = head, .cursor = 1},
-			.fd = take_fd,
-	};
 	g_autoptr(GError) error = NULL;
 
-	*dump = (struct dump){.cookie = message.header.cookie, .done = done, .opaque = opaque};
+	message->header.version = CONTROL_VERSION;
+	message->header.cookie = question->cookie = picture->next_cookie++;
 	if (!picture->said_hello) {
 		error = g_error_new_literal(
 				G_FILE_ERROR, G_FILE_ERROR_AGAIN, "no picture process runs");
 	} else {
-		(void)control_send(picture->control, &message, &error);
+		(void)control_send(picture->control, message, &error);
 	}
-	fd_close(&take_fd);
 	if (error) {
-		done(opaque, error);
-		g_free(dump);
-		return;
+		answer(question, error, NULL);
+	} else {
+		g_queue_push_tail(&picture->questions, question);
 	}
-	g_queue_push_tail(&picture->dumps, dump);
+}
+
+void picture_screendump(struct picture *picture, unsigned head, int take_fd,
+		void (*done)(void *opaque, const GError *error), void *opaque)
+{
+	struct question *question = g_new0(struct question, 1);
+	struct control_message message = {
+			.header.type = CONTROL_SCREENDUMP,
+			.payload.screendump = {.head = head, .cursor = 1},
+			.fd = take_fd,
+	};
+
+	*question = (struct question){.dumped = done, .opaque = opaque};
+	ask(picture, &message, question);
+	fd_close(&take_fd);
+}
+
+void picture_query_statistics(struct picture *picture,
+		void (*done)(void *opaque, const struct control_statistics *statistics),
+		void *opaque)
+{
+	struct question *question = g_new0(struct question, 1);
+	struct control_message message = {.header.type = CONTROL_QUERY_STATISTICS, .fd = -1};
+
+	*question = (struct question){.counted = done, .opaque = opaque};
+	ask(picture, &message, question);
 }
 
 void picture_set_mode(struct picture *picture, unsigned head, uint32_t width, uint32_t height)

@@ -55,6 +55,14 @@ const struct control_hello *picture_hello(const struct picture *picture);
 void picture_screendump(struct picture *picture, unsigned head, int take_fd,
 		void (*done)(void *opaque, const GError *error), void *opaque);
 
+/*
+ * Asks for the process's counters; done comes on the main thread, statistics NULL if it died
+ * meanwhile.
+ */
+void picture_query_statistics(struct picture *picture,
+		void (*done)(void *opaque, const struct control_statistics *statistics),
+		void *opaque);
+
 /* A head wants this mode; 0x0: it vanishes. */
 void picture_set_mode(struct picture *picture, unsigned head, uint32_t width, uint32_t height);
 

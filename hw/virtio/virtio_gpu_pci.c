@@ -130,6 +130,11 @@ static const struct virtio_device_impl gpu_impl = {
 		.stop = gpu_stop,
 };
 
+static void sync_writes(struct external_writer *writer)
+{
+	vhost_user_frontend_sync_log(container_of(writer, struct virtio_gpu_pci, writer)->frontend);
+}
+
 static void handle_config_changed(struct vhost_user_frontend_events *events)
 {
 	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, frontend_events);
@@ -192,6 +197,8 @@ static bool gpu_realize(struct device *base, struct machine *machine, GError **e
 	}
 	gpu->frontend_events.config_changed = handle_config_changed;
 	gpu->frontend = vhost_user_frontend_create(&gpu->device, &gpu->frontend_events);
+	gpu->writer.sync = sync_writes;
+	machine_add_writer(machine, &gpu->writer);
 	return virtio_pci_realize(
 			&gpu->transport, machine, &gpu->device, PCI_CLASS_DISPLAY_OTHER, error);
 }
@@ -200,6 +207,9 @@ static void gpu_unrealize(struct device *base)
 {
 	struct virtio_gpu_pci *gpu = container_of(base, struct virtio_gpu_pci, transport.pci.base);
 
+	if (gpu->frontend) {
+		machine_remove_writer(gpu->device.machine, &gpu->writer);
+	}
 	virtio_pci_unrealize(&gpu->transport);
 	vhost_user_frontend_destroy(gpu->frontend);
 	gpu->frontend = NULL;
@@ -250,6 +260,41 @@ static const struct property gpu_properties[] = {
 				.min = 1048576,
 				.max = UINT64_C(1) << 40,
 				.help = "host memory its resources may take"},
+		{.name = "max_contexts",
+				.type = PROPERTY_UINT32,
+				.offset = offsetof(struct virtio_gpu_pci, config.max_contexts),
+				.default_value = "128",
+				.min = 1,
+				.max = 65536,
+				.help = "3D contexts at once"},
+		{.name = "max_resources",
+				.type = PROPERTY_UINT32,
+				.offset = offsetof(struct virtio_gpu_pci, config.max_resources),
+				.default_value = "16384",
+				.min = 1,
+				.max = 1 << 24,
+				.help = "resources at once"},
+		{.name = "max_request",
+				.type = PROPERTY_SIZE,
+				.offset = offsetof(struct virtio_gpu_pci, config.max_request),
+				.default_value = "8M",
+				.min = 4096,
+				.max = 1 << 30,
+				.help = "length of one command"},
+		{.name = "max_shader",
+				.type = PROPERTY_SIZE,
+				.offset = offsetof(struct virtio_gpu_pci, config.max_shader),
+				.default_value = "1M",
+				.min = 1024,
+				.max = 1 << 30,
+				.help = "text of one shader"},
+		{.name = "hang_time",
+				.type = PROPERTY_UINT32,
+				.offset = offsetof(struct virtio_gpu_pci, config.hang_time),
+				.default_value = "15000",
+				.min = 100,
+				.max = 3600000,
+				.help = "milliseconds after which a request counts as a hang"},
 		{0},
 };
 

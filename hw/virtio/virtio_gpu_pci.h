@@ -3,6 +3,7 @@
 #ifndef HW_VIRTIO_VIRTIO_GPU_PCI_H
 #define HW_VIRTIO_VIRTIO_GPU_PCI_H
 
+#include "hw/pc/machine.h"
 #include "hw/virtio/picture.h"
 #include "hw/virtio/vhost_user_frontend.h"
 #include "hw/virtio/virtio_pci.h"
@@ -22,6 +23,9 @@ struct virtio_gpu_pci {
 		uint32_t xres, yres; /* pixels */
 		bool edid;
 		uint64_t max_hostmem; /* bytes */
+		uint32_t max_contexts, max_resources;
+		uint64_t max_request, max_shader; /* bytes */
+		uint32_t hang_time; /* milliseconds */
 	} config;
 
 	struct picture *picture;
@@ -29,6 +33,7 @@ struct virtio_gpu_pci {
 	struct virtio_gpu_host *host;
 	struct vhost_user_frontend *frontend;
 	struct vhost_user_frontend_events frontend_events;
+	struct external_writer writer;
 	bool failed; /* there will be no picture any more */
 };
 

@@ -29,6 +29,7 @@
 #define DATA_OFFSET 0x20000
 #define REGION_SIZE (DATA_OFFSET + ORACLE_DATA_SIZE + ORACLE_PAGE_SIZE)
 #define JMP_SIZE 5
+#define FAR_JMP_SIZE 7 /* in 32-bit mode */
 
 #define SIGNAL_STACK_SIZE (256 * KiB) /* AVX-512 and AMX frames are large */
 
@@ -37,7 +38,14 @@
 #define CTX_HOST_RSP 136
 #define CTX_HOST_MXCSR 144
 #define CTX_USE_FX 148
+#define CTX_FAR_INSN 152
+#define CTX_MODE_32 160
 #define CTX_FX 192
+
+/* Linux's selectors. */
+#define CS_64 0x33
+#define CS_32 0x23
+#define DS_FLAT 0x2b
 
 struct context {
 	uint64_t regs[X86_REG_COUNT];
@@ -45,12 +53,19 @@ struct context {
 	uint64_t host_rsp;
 	uint32_t host_mxcsr;
 	uint32_t use_fx;
+	struct {
+		uint32_t offset;
+		uint16_t selector;
+	} far_insn; /* where 32-bit code starts */
+	uint32_t mode_32;
 	struct oracle_fx fx;
 };
 _Static_assert(offsetof(struct context, rflags) == CTX_RFLAGS, "layout");
 _Static_assert(offsetof(struct context, host_rsp) == CTX_HOST_RSP, "layout");
 _Static_assert(offsetof(struct context, host_mxcsr) == CTX_HOST_MXCSR, "layout");
 _Static_assert(offsetof(struct context, use_fx) == CTX_USE_FX, "layout");
+_Static_assert(offsetof(struct context, far_insn) == CTX_FAR_INSN, "layout");
+_Static_assert(offsetof(struct context, mode_32) == CTX_MODE_32, "layout");
 _Static_assert(offsetof(struct context, fx) == CTX_FX, "layout");
 
 struct oracle {
@@ -62,6 +77,7 @@ struct oracle {
 	struct sigaction old_actions[5];
 	uint8_t bytes[ORACLE_MAX_INSN]; /* what stands at INSN_OFFSET now */
 	size_t len;
+	bool mode_32; /* how it returns */
 
 	/* Written by the signal handler. */
 	struct oracle_fault fault;
@@ -97,47 +113,43 @@ __asm__("	.text\n"
 	"	push %r13\n"
 	"	push %r14\n"
 	"	push %r15\n"
-	"	mov %rsp, " CTX(
-			STR(CTX_HOST_RSP)) "\n"
-					   "	stmxcsr " CTX(STR(
-							   CTX_HOST_MXCSR)) "\n"
-									    "	cmpl $0, " CTX(STR(CTX_USE_FX)) "\n"
-														    "	je 1f\n"
-														    "	fxrstor64 " CTX(
-																    STR(
-																		    CTX_FX)) "\n"
-																			     "1:	push " CTX(
-																					     STR(
-																							     CTX_RFLAGS)) "\n"
-																									  "	popfq\n" EACH_REG(LOAD_REG) "	jmp oracle_stub + " STR(INSN_OFFSET) "\n"
-																																			   "oracle_stub_exit:\n" EACH_REG(SAVE_REG) "	mov " CTX(STR(CTX_HOST_RSP)) ", %rsp\n"
-																																													 "	pushfq\n"
-																																													 "	pop " CTX(
-																																															 STR(
-																																																	 CTX_RFLAGS)) "\n"
-																																																		      "	cmpl $0, " CTX(STR(CTX_USE_FX)) "\n"
-																																																							      "	je oracle_stub_abort\n"
-																																																							      "	fxsave64 " CTX(
-																																																									      STR(
-																																																											      CTX_FX)) "\n"
-																																																												       "oracle_stub_abort:\n" /* after a fault: the handler has taken the state, rsp is not ours yet */
-																																																												       "	mov " CTX(
-																																																														       STR(
-																																																																       CTX_HOST_RSP)) ", %rsp\n"
-																																																																		      "	cld\n"
-																																																																		      "	cmpl $0, " CTX(STR(CTX_USE_FX)) "\n"
-																																																																							      "	je 2f\n"
-																																																																							      "	fninit\n"
-																																																																							      "	ldmxcsr " CTX(
-																																																																									      STR(CTX_HOST_MXCSR)) "\n"
-																																																																												   "2:	pop %r15\n"
-																																																																												   "	pop %r14\n"
-																																																																												   "	pop %r13\n"
-																																																																												   "	pop %r12\n"
-																																																																												   "	pop %rbp\n"
-																																																																												   "	pop %rbx\n"
-																																																																												   "	ret\n"
-																																																																												   "oracle_stub_end:\n");
+	"	mov %rsp, " CTX(STR(CTX_HOST_RSP)) "\n"
+	"	stmxcsr " CTX(STR(CTX_HOST_MXCSR)) "\n"
+	"	cmpl $0, " CTX(STR(CTX_USE_FX)) "\n"
+	"	je 1f\n"
+	"	fxrstor64 " CTX(STR(CTX_FX)) "\n"
+	"1:	cmpl $0, " CTX(STR(CTX_MODE_32)) "\n"
+	"	push " CTX(STR(CTX_RFLAGS)) "\n"
+	"	jne 2f\n"
+	"	popfq\n"
+	EACH_REG(LOAD_REG)
+	"	jmp oracle_stub + " STR(INSN_OFFSET) "\n"
+	"2:	popfq\n"
+	EACH_REG(LOAD_REG)
+	"	ljmp *" CTX(STR(CTX_FAR_INSN)) "\n"
+	"oracle_stub_exit:\n"
+	EACH_REG(SAVE_REG)
+	"	mov " CTX(STR(CTX_HOST_RSP)) ", %rsp\n"
+	"	pushfq\n"
+	"	pop " CTX(STR(CTX_RFLAGS)) "\n"
+	"	cmpl $0, " CTX(STR(CTX_USE_FX)) "\n"
+	"	je oracle_stub_abort\n"
+	"	fxsave64 " CTX(STR(CTX_FX)) "\n"
+	"oracle_stub_abort:\n" /* after a fault: the handler has taken the state, rsp is not ours yet */
+	"	mov " CTX(STR(CTX_HOST_RSP)) ", %rsp\n"
+	"	cld\n"
+	"	cmpl $0, " CTX(STR(CTX_USE_FX)) "\n"
+	"	je 3f\n"
+	"	fninit\n"
+	"	ldmxcsr " CTX(STR(CTX_HOST_MXCSR)) "\n"
+	"3:	pop %r15\n"
+	"	pop %r14\n"
+	"	pop %r13\n"
+	"	pop %r12\n"
+	"	pop %rbp\n"
+	"	pop %rbx\n"
+	"	ret\n"
+	"oracle_stub_end:\n");
 /* clang-format on */
 
 static const int greg_order[X86_REG_COUNT] = {
@@ -217,6 +229,9 @@ static void handle_signal(int signal_number, siginfo_t *info, void *data)
 	take_state(oracle, uc);
 	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)(oracle->region +
 							     (oracle_stub_abort - oracle_stub));
+	/* CS, GS, FS, SS share a register slot; 32-bit code has left its own CS there. */
+	uc->uc_mcontext.gregs[REG_CSGSFS] = (uc->uc_mcontext.gregs[REG_CSGSFS] & ~(greg_t)0xffff) |
+					    CS_64;
 	uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)(X86_FLAG_DF | X86_FLAG_TF);
 }
 
@@ -229,7 +244,9 @@ static bool catch_signals(struct oracle *oracle, GError **error)
 	stack_t stack = {.ss_size = SIGNAL_STACK_SIZE};
 
 	latest = oracle;
+	/* Touched before use: a page fault while the kernel writes the frame would replace the trap number in it. */
 	oracle->signal_stack = g_malloc(SIGNAL_STACK_SIZE);
+	memset(oracle->signal_stack, 0xa5, SIGNAL_STACK_SIZE);
 	stack.ss_sp = oracle->signal_stack;
 	if (sigaltstack(&stack, &oracle->old_stack) < 0) {
 		set_error_errno(error, "sigaltstack");
@@ -311,6 +328,10 @@ struct oracle *oracle_create(GError **error)
 	oracle->context = (struct context *)(void *)(oracle->region + CONTEXT_OFFSET);
 	memcpy(oracle->region + STUB_OFFSET, oracle_stub, (size_t)(oracle_stub_end - oracle_stub));
 	memset(oracle->region + ORACLE_PAGE_SIZE, 0xcc, CODE_SIZE - ORACLE_PAGE_SIZE);
+	oracle->context->far_insn.offset = (uint32_t)oracle_code_address(oracle);
+	oracle->context->far_insn.selector = CS_32;
+	/* 64-bit code does without DS and ES, 32-bit code does not. */
+	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(DS_FLAT));
 	if (!catch_signals(oracle, error)) {
 		goto fail;
 	}
@@ -357,24 +378,48 @@ bool oracle_set_gs_base(struct oracle *oracle, uint64_t base)
 	return syscall(SYS_arch_prctl, ARCH_SET_GS, base) == 0;
 }
 
-static void place_insn(struct oracle *oracle, const uint8_t *bytes, size_t len)
+/* The way back: jmp rel32, or jmp far out of 32-bit mode. */
+static size_t place_return(uint8_t *place, uint64_t from, uint64_t exit, bool mode_32)
+{
+	uint32_t target = (uint32_t)(mode_32 ? exit : exit - from - JMP_SIZE);
+	const uint16_t selector = CS_64;
+
+	place[0] = mode_32 ? 0xea : 0xe9;
+	memcpy(place + 1, &target, sizeof(target));
+	if (!mode_32) {
+		return JMP_SIZE;
+	}
+	memcpy(place + 5, &selector, sizeof(selector));
+	return FAR_JMP_SIZE;
+}
+
+static void place_insn(struct oracle *oracle, const uint8_t *bytes, size_t len, bool mode_32)
 {
 	uint8_t *place = oracle->region + INSN_OFFSET;
-	int32_t distance;
+	uint64_t exit = (uintptr_t)oracle->region + (uint64_t)(oracle_stub_exit - oracle_stub);
+	size_t return_size;
 
-	if (oracle->len == len && memcmp(oracle->bytes, bytes, len) == 0) {
+	if (oracle->len == len && oracle->mode_32 == mode_32 &&
+			memcmp(oracle->bytes, bytes, len) == 0) {
 		return;
 	}
-	if (oracle->len > len) {
-		memset(place + len, 0xcc, oracle->len + JMP_SIZE - len);
-	}
 	memcpy(place, bytes, len);
-	place[len] = 0xe9;
-	distance = (int32_t)((oracle_stub_exit - oracle_stub) -
-			     (ptrdiff_t)(INSN_OFFSET + len + JMP_SIZE));
-	memcpy(place + len + 1, &distance, sizeof(distance));
+	return_size = place_return(place + len, oracle_code_address(oracle) + len, exit, mode_32);
+	if (oracle->len + FAR_JMP_SIZE > len + return_size) {
+		memset(place + len + return_size, 0xcc,
+				oracle->len + FAR_JMP_SIZE - len - return_size);
+	}
 	memcpy(oracle->bytes, bytes, len);
 	oracle->len = len;
+	oracle->mode_32 = mode_32;
+}
+
+/* 32-bit code has eight registers of 32 bits. */
+static void truncate_registers(uint64_t regs[X86_REG_COUNT])
+{
+	for (unsigned i = 0; i < X86_REG_COUNT; i++) {
+		regs[i] = i < 8 ? (uint32_t)regs[i] : 0;
+	}
 }
 
 bool oracle_run(struct oracle *oracle, const uint8_t *bytes, size_t len, struct oracle_state *state,
@@ -384,8 +429,12 @@ bool oracle_run(struct oracle *oracle, const uint8_t *bytes, size_t len, struct 
 	const uint64_t flag_mask = X86_FLAGS_ARITH | X86_FLAG_DF;
 
 	assert(len >= 1 && len <= sizeof(oracle->bytes));
-	place_insn(oracle, bytes, len);
+	place_insn(oracle, bytes, len, flags & ORACLE_32BIT);
 	memcpy(context->regs, state->regs, sizeof(context->regs));
+	context->mode_32 = flags & ORACLE_32BIT;
+	if (context->mode_32) {
+		truncate_registers(context->regs);
+	}
 	context->rflags = (state->rflags & flag_mask) | X86_FLAG_FIXED | X86_FLAG_IF;
 	context->use_fx = flags & ORACLE_FX;
 	if (context->use_fx) {
@@ -400,6 +449,9 @@ bool oracle_run(struct oracle *oracle, const uint8_t *bytes, size_t len, struct 
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	running = NULL;
 
+	if (context->mode_32) {
+		truncate_registers(context->regs);
+	}
 	memcpy(state->regs, context->regs, sizeof(context->regs));
 	state->rflags = (context->rflags & flag_mask) | X86_FLAG_FIXED;
 	state->rip = oracle->rip;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host CPU as oracle: runs one 64-bit instruction natively, with all registers, flags and memory given, and says what
+ * The host CPU as oracle: runs one 64-bit or 32-bit instruction natively, with all registers, flags and memory given, and says what
  * became of them, or which fault it raised. Registers are really loaded, rsp included; faults are caught as signals on
  * an alternate stack. 0.1 us a case, about 2 us where it faults.
  *
@@ -39,6 +39,11 @@ struct oracle_state {
 
 enum oracle_flag {
 	ORACLE_FX = 1 << 0, /* load and report x87, MMX, XMM, MXCSR; otherwise left alone */
+	/*
+	 * Run in 32-bit protected mode (compatibility mode) at privilege level 3 with flat CS, DS, ES and SS; FS and GS
+	 * are not usable. Only the low halves of the first eight registers count; the others read as zero afterwards.
+	 */
+	ORACLE_32BIT = 1 << 1,
 };
 
 #define ORACLE_NO_FAULT 0xff
@@ -75,7 +80,7 @@ void oracle_destroy(struct oracle *oracle);
 
 /*
  * Where the instruction is run: struct oracle_state.rip before it. 2 KiB on either side are filled with int3; a branch that
- * goes there is reported as completed, with rip its target (the five bytes after the instruction are not usable).
+ * goes there is reported as completed, with rip its target (the seven bytes after the instruction are not usable).
  */
 uint64_t oracle_code_address(const struct oracle *oracle);
 

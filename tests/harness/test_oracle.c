@@ -254,6 +254,43 @@ static void test_lengths(void **data)
 	oracle_destroy(oracle);
 }
 
+static void test_32bit(void **data)
+{
+	struct oracle *oracle = open_oracle();
+	uint64_t code = oracle_code_address(oracle), base = oracle_data_address(oracle);
+	struct oracle_state state;
+	struct oracle_fault fault;
+
+	(void)data;
+	distinct(&state);
+	state.regs[X86_RAX] = 0xffffffff0000000f;
+	assert_true(RUN(oracle, &state, ORACLE_32BIT, &fault, 0x27)); /* daa */
+	assert_int_equal(state.regs[X86_RAX], 0x15);
+	assert_int_equal(state.rflags & X86_FLAG_AF, X86_FLAG_AF);
+	assert_int_equal(state.regs[X86_RCX], 0x02020202);
+	assert_int_equal(state.regs[X86_R9], 0);
+	assert_int_equal(state.rip, code + 1);
+	assert_true(RUN(oracle, &state, ORACLE_32BIT, &fault, 0x40)); /* inc eax */
+	assert_int_equal(state.regs[X86_RAX], 0x16);
+	assert_true(RUN(oracle, &state, ORACLE_32BIT, &fault, 0xeb, 0x40)); /* jmp +0x40 */
+	assert_int_equal(state.rip, code + 0x42);
+	state.regs[X86_RSP] = base + 64;
+	assert_true(RUN(oracle, &state, ORACLE_32BIT | ORACLE_FX, &fault, 0x60)); /* pusha */
+	assert_int_equal(state.regs[X86_RSP], base + 32);
+	assert_int_equal(oracle_data(oracle)[32 + 24], 0x02); /* ecx */
+	state.regs[X86_RSP] = base + ORACLE_PAGE_RO * ORACLE_PAGE_SIZE + 16;
+	assert_false(RUN(oracle, &state, ORACLE_32BIT, &fault, 0x60));
+	assert_int_equal(fault.vector, X86_VECTOR_PF);
+	assert_int_equal(state.rip, code);
+	assert_false(RUN(oracle, &state, ORACLE_32BIT, &fault, 0xd4, 0x00)); /* aam 0 */
+	assert_int_equal(fault.vector, X86_VECTOR_DE);
+	state.regs[X86_RBP] = 7;
+	assert_true(RUN(oracle, &state, 0, &fault, 0x4c, 0x89,
+			0xed)); /* mov rbp, r13: 64-bit again */
+	assert_int_equal(state.regs[X86_RBP], 0);
+	oracle_destroy(oracle);
+}
+
 static void test_two_in_turn(void **data)
 {
 	struct oracle_state state;
@@ -283,6 +320,7 @@ int main(void)
 			cmocka_unit_test(test_branches),
 			cmocka_unit_test(test_gs_base),
 			cmocka_unit_test(test_lengths),
+			cmocka_unit_test(test_32bit),
 			cmocka_unit_test(test_two_in_turn),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Guest-physical addresses have at most this many bits; the map is a tree of two levels over the page numbers. */
+/*
+ * Guest-physical addresses have at most this many bits; the map is a tree of two levels over the
+ * page numbers.
+ */
 #define PHYSICAL_BITS 48
 #define MAP_CHUNK_BITS 15
 #define MAP_CHUNKS (1u << (PHYSICAL_BITS - 12 - MAP_CHUNK_BITS))
@@ -92,7 +95,10 @@ void code_map_written(struct code_map *map, uint64_t physical, uint64_t len)
 		return;
 	}
 	last = (physical + len - 1) & ~(GUEST_PAGE_SIZE - 1);
-	/* The bytes come first, the question who decoded them second; block_decode() does it the other way round. */
+	/*
+	 * The bytes come first, the question who decoded them second; block_decode() does it the
+	 * other way round.
+	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (;; page += GUEST_PAGE_SIZE) {
 		struct code_entry *entry = map_peek(map, page);
@@ -229,7 +235,10 @@ static void block_leave_page(struct block_cache *cache, struct block *block, uin
 	}
 }
 
-/* Its memory stays until everything is cleared: the run loop may stand in it, and others may lead to it. */
+/*
+ * Its memory stays until everything is cleared: the run loop may stand in it, and others may lead
+ * to it.
+ */
 static void block_kill(struct block_cache *cache, struct block *block)
 {
 	block->dead = true;
@@ -274,8 +283,8 @@ static void page_written(struct cpu *cpu, uint64_t physical, size_t len)
 	for (unsigned i = 0; page && i < page->blocks->len;) {
 		struct block *block = g_ptr_array_index(page->blocks, i);
 		if (block_overlaps(block, physical, len)) {
-			block_kill(cache,
-					block); /* takes it off the list; with the last one the page goes */
+			/* Takes it off the list; with the last one the page goes. */
+			block_kill(cache, block);
 			page = page_find(cache, physical);
 		} else {
 			i++;
@@ -306,7 +315,9 @@ static bool insn_may_chain(const struct insn *insn)
 	return insn->insn_class != INSN_CLASS_SYSTEM && insn->insn_class != INSN_CLASS_UNDEFINED;
 }
 
-/* Decodes what follows the block's instructions so far until the block is full. Says why it ended. */
+/*
+ * Decodes what follows the block's instructions so far until the block is full. Says why it ended.
+ */
 static enum decode_result decode_insns(struct block *block, const uint8_t *bytes, size_t size)
 {
 	while (block->count < BLOCK_MAX_INSNS) {
@@ -378,7 +389,10 @@ static uint64_t next_page(const struct cpu *cpu, uint64_t linear)
 	return cpu->mode == INSN_MODE_64 ? next : (uint32_t)next;
 }
 
-/* The block's first instruction does not end in its page: fetches the rest, decodes that one instruction. */
+/*
+ * The block's first instruction does not end in its page: fetches the rest, decodes that one
+ * instruction.
+ */
 static enum decode_result decode_straddling(struct cpu *cpu, struct block *block, uint64_t linear,
 		uint8_t *source, size_t first_bytes)
 {
@@ -461,7 +475,10 @@ static struct block *block_decode(
 	return block;
 }
 
-/* Whether the instruction's second part is still what was decoded, in this address space. May raise #PF. */
+/*
+ * Whether the instruction's second part is still what was decoded, in this address space. May raise
+ * #PF.
+ */
 static bool second_page_fresh(struct cpu *cpu, struct block *block, uint64_t linear)
 {
 	size_t first_bytes = GUEST_PAGE_SIZE - (linear & (GUEST_PAGE_SIZE - 1));

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decoded code. A block is a run of instructions inside one guest-physical page, decoded and bound once; it is found again
- * by physical address and mode. Each vCPU has its own cache (struct block_cache, vCPU thread only); all vCPUs of a machine
- * share a code map: for each guest-physical page, whether blocks come from it and how often it was written since
- * (its generation). A block is run only while its page has the generation that it was decoded from.
+ * Decoded code. A block is a run of instructions inside one guest-physical page, decoded and bound
+ * once; it is found again by physical address and mode. Each vCPU has its own cache (struct
+ * block_cache, vCPU thread only); all vCPUs of a machine share a code map: for each guest-physical
+ * page, whether blocks come from it and how often it was written since (its generation). A block is
+ * run only while its page has the generation that it was decoded from.
  *
- * Two ways lead to a write: a store of a vCPU into a page with blocks takes the MMU's slow path and is
- * reported by code_written() (mmu.h); writes of devices are reported by code_map_written(), on any thread.
+ * Two ways lead to a write: a store of a vCPU into a page with blocks takes the MMU's slow path and
+ * is reported by code_written() (mmu.h); writes of devices are reported by code_map_written(), on
+ * any thread.
  */
 #ifndef CORE_ENGINE_SOFT_BLOCK_H
 #define CORE_ENGINE_SOFT_BLOCK_H
@@ -33,16 +35,22 @@ struct block {
 	uint8_t mode; /* enum insn_mode */
 	bool dead; /* its bytes changed: not to be entered again */
 	/*
-	 * After the last instruction execution goes on at next_rip with nothing else to see to: no change of mode,
-	 * privilege or interrupt flag is possible.
+	 * After the last instruction execution goes on at next_rip with nothing else to see to: no
+	 * change of mode, privilege or interrupt flag is possible.
 	 */
 	bool chains;
-	/* The one instruction of this block goes on in this next page; physical address of that page, or 0. */
+	/*
+	 * The one instruction of this block goes on in this next page; physical address of that
+	 * page, or 0.
+	 */
 	uint64_t second_page;
 	const uint32_t *second_generation_now;
 	uint32_t second_generation;
 
-	/* Blocks of the same page that have followed, by distance of their first byte from this one's. */
+	/*
+	 * Blocks of the same page that have followed, by distance of their first byte from this
+	 * one's.
+	 */
 	int64_t successor_delta[BLOCK_SUCCESSORS];
 	struct block *successor[BLOCK_SUCCESSORS];
 
@@ -52,8 +60,8 @@ struct block {
 };
 
 /*
- * What the run loop touches of the cache. The entry is for a linear address as seen with context, which names everything that can
- * change what lies there: mode, privilege, translation.
+ * What the run loop touches of the cache. The entry is for a linear address as seen with context,
+ * which names everything that can change what lies there: mode, privilege, translation.
  */
 #define BLOCK_JUMPS 4096u
 #define BLOCK_NO_CONTEXT UINT64_MAX
@@ -70,7 +78,10 @@ struct block_jump {
 struct code_page;
 
 struct block_cache {
-	/* The run loop's: the block under way (NULL: none), where it started, and the instruction that it stops before. */
+	/*
+	 * The run loop's: the block under way (NULL: none), where it started, and the instruction
+	 * that it stops before.
+	 */
 	struct block *running;
 	uint64_t running_rip;
 	const struct insn *end;
@@ -88,6 +99,9 @@ struct block_cache {
 	size_t arena_used;
 	uint64_t clears; /* how often everything was dropped: pointers from before are void */
 	uint64_t decoded, killed; /* blocks; statistics */
+
+	/* By map and opcode: what raised #UD and was reported. exec_undefined()'s. */
+	uint8_t undefined_seen[4][32];
 };
 
 struct code_map *code_map_create(void);
@@ -103,8 +117,9 @@ void block_cache_destroy(struct block_cache *cache);
 void block_cache_clear(struct block_cache *cache);
 
 /*
- * The block whose first byte is at linear, fresh; decoded if need be. Raises #PF, #GP (address not canonical, instruction too
- * long) as the fetch deserves. Valid until the next call, which may drop everything (clears counts).
+ * The block whose first byte is at linear, fresh; decoded if need be. Raises #PF, #GP (address not
+ * canonical, instruction too long) as the fetch deserves. Valid until the next call, which may drop
+ * everything (clears counts).
  */
 struct block *block_lookup(struct cpu *cpu, uint64_t linear);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two-operand arithmetic: ADD OR ADC SBB AND SUB XOR CMP TEST, one function for each operation, size and form. The host's own
- * instruction does the work and gives the flags, and on memory it works in place.
+ * Two-operand arithmetic: ADD OR ADC SBB AND SUB XOR CMP TEST, one function for each operation,
+ * size and form. The host's own instruction does the work and gives the flags, and on memory it
+ * works in place.
  */
 #include "core/engine/soft/exec_integer.h"
 
@@ -9,7 +10,10 @@
 #define CARRY_NONE ""
 #define CARRY_IN "btl $0, %k[flags]\n\t"
 
-/* alu_*: the operation on values; alu_memory_*: on host memory, alu_locked_*: atomically. All change *flags. */
+/*
+ * alu_*: the operation on values; alu_memory_*: on host memory, alu_locked_*: atomically. All
+ * change *flags.
+ */
 #define DEFINE_OPERATION(op, bits, suffix, carry) \
 	static inline uint##bits##_t alu_##op##bits( \
 			uint64_t *flags, uint##bits##_t dst, uint##bits##_t src) \
@@ -56,14 +60,14 @@
 	}
 
 /*
- * Forms, by destination and source: rr (rm, reg), mr (memory, reg), rm (reg, memory), ri (rm, immediate), mi
- * (memory, immediate); lr and li are mr and mi with a LOCK prefix.
+ * Forms, by destination and source: rr (rm, reg), mr (memory, reg), rm (reg, memory), ri (rm,
+ * immediate), mi (memory, immediate); lr and li are mr and mi with a LOCK prefix.
  */
-#define DEFINE_TO_MEMORY(name, op, bits, kind, source) \
+#define DEFINE_TO_MEMORY(name, op, bits, kind, find, source) \
 	static void name(struct cpu *cpu, const struct insn *insn) \
 	{ \
 		uint64_t linear, flags = cpu->rflags; \
-		uint##bits##_t *host = memory_change##bits(cpu, insn, &linear); \
+		uint##bits##_t *host = find##bits(cpu, insn, &linear); \
 		if (likely(host)) { \
 			alu_##kind##op##bits(&flags, host, (uint##bits##_t)(source)); \
 		} else { \
@@ -93,10 +97,12 @@
 		reg_set##bits(cpu, insn, insn->rm, \
 				alu_##op##bits(&cpu->rflags, dst, (uint##bits##_t)insn->imm)); \
 	} \
-	DEFINE_TO_MEMORY(op##bits##_mr, op, bits, memory_, reg_get##bits(cpu, insn, insn->reg)) \
-	DEFINE_TO_MEMORY(op##bits##_mi, op, bits, memory_, insn->imm) \
-	DEFINE_TO_MEMORY(op##bits##_lr, op, bits, locked_, reg_get##bits(cpu, insn, insn->reg)) \
-	DEFINE_TO_MEMORY(op##bits##_li, op, bits, locked_, insn->imm)
+	DEFINE_TO_MEMORY(op##bits##_mr, op, bits, memory_, memory_change, \
+			reg_get##bits(cpu, insn, insn->reg)) \
+	DEFINE_TO_MEMORY(op##bits##_mi, op, bits, memory_, memory_change, insn->imm) \
+	DEFINE_TO_MEMORY(op##bits##_lr, op, bits, locked_, memory_locked, \
+			reg_get##bits(cpu, insn, insn->reg)) \
+	DEFINE_TO_MEMORY(op##bits##_li, op, bits, locked_, memory_locked, insn->imm)
 
 #define DEFINE_COMPARISON_FORMS(op, bits) \
 	static void op##bits##_rr(struct cpu *cpu, const struct insn *insn) \
@@ -187,7 +193,9 @@ static insn_exec_fn *const alu_table[9][4][FORM_COUNT] = {
 		SIZES(COMPARISON_FORMS, test),
 };
 
-/* Accumulator forms become immediate forms, "reg, rm" becomes "rm, reg" where both are registers. */
+/*
+ * Accumulator forms become immediate forms, "reg, rm" becomes "rm, reg" where both are registers.
+ */
 static insn_exec_fn *alu_bind(struct insn *insn, unsigned op, enum alu_form form)
 {
 	uint8_t reg = insn->reg;

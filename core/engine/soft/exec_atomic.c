@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* XCHG XADD CMPXCHG CMPXCHG8B CMPXCHG16B: as the host's locked instruction wherever the operand is plain memory. */
+/*
+ * XCHG XADD CMPXCHG CMPXCHG8B CMPXCHG16B: as the host's locked instruction wherever the operand is
+ * plain memory.
+ */
 #include "core/engine/soft/exec_integer.h"
 
 /* XCHG with memory is locked with or without the prefix; so is XADD here. */
@@ -15,7 +18,7 @@
 			reg_set##bits(cpu, insn, insn->reg, old); \
 			return; \
 		} \
-		host = memory_change##bits(cpu, insn, &linear); \
+		host = memory_locked##bits(cpu, insn, &linear); \
 		if (likely(host)) { \
 			__asm__ volatile("xchg %[value], %[memory]" \
 					 : [value] "+r"(value), [memory] "+m"(*host) \
@@ -28,14 +31,14 @@
 		} \
 		reg_set##bits(cpu, insn, insn->reg, old); \
 	} \
-	/* The sum and the flags of an addition; the destination's old value goes to the register. */ \
+	/* The flags of an addition; the destination's old value goes to the register. */ \
 	static void xadd##bits(struct cpu *cpu, const struct insn *insn) \
 	{ \
 		uint##bits##_t value = reg_get##bits(cpu, insn, insn->reg), sum; \
 		uint##bits##_t *host = NULL; \
 		uint64_t linear = 0, flags; \
 		if (insn->is_memory) { \
-			host = memory_change##bits(cpu, insn, &linear); \
+			host = memory_locked##bits(cpu, insn, &linear); \
 			sum = host ? 0 : mmu_load##bits(cpu, linear); \
 		} else { \
 			sum = reg_get##bits(cpu, insn, insn->rm); \
@@ -76,7 +79,7 @@
 		uint##bits##_t *host = NULL; \
 		uint64_t linear = 0, ax; \
 		if (insn->is_memory) { \
-			host = memory_change##bits(cpu, insn, &linear); \
+			host = memory_locked##bits(cpu, insn, &linear); \
 		} \
 		if (likely(host)) { \
 			__asm__ volatile(ASM_CMPXCHG("lock; ", suffix, reg_a) \
@@ -130,7 +133,7 @@ static void cmpxchg8b(struct cpu *cpu, const struct insn *insn)
 	uint64_t expected = cpu->regs[X86_RDX] << 32 | (uint32_t)cpu->regs[X86_RAX],
 		 seen = expected;
 	uint64_t desired = cpu->regs[X86_RCX] << 32 | (uint32_t)cpu->regs[X86_RBX], linear;
-	uint64_t *host = memory_change64(cpu, insn, &linear);
+	uint64_t *host = memory_locked64(cpu, insn, &linear);
 	bool equal;
 
 	if (likely(host)) {

@@ -27,7 +27,10 @@
 		*flags = flags_merge(*flags, ax); \
 	}
 
-/* With the bit number in a register, memory is a string of bits around the address: signed, in operands. */
+/*
+ * With the bit number in a register, memory is a string of bits around the address: signed, in
+ * operands.
+ */
 #define DEFINE_BIT_LINEAR(bits) \
 	static uint64_t bit_linear##bits(struct cpu *cpu, const struct insn *insn, \
 			uint##bits##_t bit, enum mmu_access access) \
@@ -68,7 +71,7 @@
 		if (!host) { \
 			value = bit_##op##bits(&flags, mmu_load##bits(cpu, linear), bit); \
 			mmu_store##bits(cpu, linear, value); \
-		} else if (insn_is_locked(insn)) { \
+		} else if (insn_is_locked(insn) && lock_is_cheap(host, (bits) / 8)) { \
 			bit_locked_##op##bits(&flags, host, bit); \
 		} else { \
 			memcpy(&value, host, sizeof(value)); \
@@ -108,8 +111,9 @@ DEFINE_BIT_SIZE(32, "l")
 DEFINE_BIT_SIZE(64, "q")
 
 /*
- * All of the destination register goes through the host instruction: BSF and BSR of zero leave it as it is.
- * TZCNT and LZCNT are BSF and BSR on a host that does not know them, as they are for its guest then.
+ * All of the destination register goes through the host instruction: BSF and BSR of zero leave it
+ * as it is. TZCNT and LZCNT are BSF and BSR on a host that does not know them, as they are for its
+ * guest then.
  */
 #define DEFINE_COUNT_SIZE(op, bits, operands) \
 	static void op##bits(struct cpu *cpu, const struct insn *insn) \

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * BMI1 and BMI2 on general registers (VEX-encoded), ADCX and ADOX, CRC32. They run as themselves: the guest has them only
- * where the host has. Operand sizes are 4 and 8.
+ * BMI1 and BMI2 on general registers (VEX-encoded), ADCX and ADOX, CRC32. They run as themselves:
+ * the guest has them only where the host has. Operand sizes are 4 and 8.
  */
 #include "core/engine/soft/exec_integer.h"
 
-/* Three operands: dst is ModRM.reg. %1 stands for the ModRM operand, %2 for VEX.vvvv; in AT&T order. */
+/*
+ * Three operands: dst is ModRM.reg. %1 stands for the ModRM operand, %2 for VEX.vvvv; in AT&T
+ * order.
+ */
 #define DEFINE_BMI_SIZE(op, bits, text) \
 	static void op##bits(struct cpu *cpu, const struct insn *insn) \
 	{ \
@@ -53,7 +56,10 @@ DEFINE_BLS(blsr)
 DEFINE_BLS(blsmsk)
 DEFINE_BLS(blsi)
 
-/* No flags; the low half is written first, so that the high one stays where both name the same register. */
+/*
+ * No flags; the low half is written first, so that the high one stays where both name the same
+ * register.
+ */
 static void mulx32(struct cpu *cpu, const struct insn *insn)
 {
 	uint64_t product = (uint64_t)rm_get32(cpu, insn) * (uint32_t)cpu->regs[X86_RDX];

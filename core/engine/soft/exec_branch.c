@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Near transfers of control: Jcc JMP CALL RET LOOP JCXZ, and BOUND. A target outside the code segment, or not canonical, raises #GP
- * at the branch, before anything has changed. In 64-bit mode their operand size is always 8, elsewhere 2 or 4.
+ * Near transfers of control: Jcc JMP CALL RET LOOP JCXZ, and BOUND. A target outside the code
+ * segment, or not canonical, raises #GP at the branch, before anything has changed. In 64-bit mode
+ * their operand size is always 8, elsewhere 2 or 4.
  */
 #include "core/engine/soft/exec_integer.h"
 

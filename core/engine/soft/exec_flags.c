@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Flags by themselves (CLC STC CMC CLD STD LAHF SAHF SALC), decimal arithmetic of 32-bit modes, random numbers. */
+/*
+ * Flags by themselves (CLC STC CMC CLD STD LAHF SAHF SALC), decimal arithmetic of 32-bit modes,
+ * random numbers.
+ */
 #include "core/engine/soft/exec_integer.h"
 
 #define SAHF_FLAGS (X86_FLAG_SF | X86_FLAG_ZF | X86_FLAG_AF | X86_FLAG_PF | X86_FLAG_CF)
@@ -132,7 +135,10 @@ static void aad(struct cpu *cpu, const struct insn *insn)
 	set_flags(cpu, result_flags(al));
 }
 
-/* RDRAND and RDSEED say by CF whether there was a number; CPUID offers them only where the host has them. */
+/*
+ * RDRAND and RDSEED say by CF whether there was a number; CPUID offers them only where the host has
+ * them.
+ */
 #define DEFINE_RANDOM(op) \
 	static void op(struct cpu *cpu, const struct insn *insn) \
 	{ \

@@ -3,6 +3,7 @@
 #include "core/engine/soft/exec_integer.h"
 
 #include "core/base/log.h"
+#include "core/engine/soft/block.h"
 
 #include <inttypes.h>
 
@@ -98,17 +99,39 @@ void *memory_change_slow(
 	return linear_change(cpu, *ret_linear, size);
 }
 
+/* UD0, UD1, UD2: meant to be undefined, as in BUG() and WARN() of Linux. */
+static bool is_meant(const struct insn *insn)
+{
+	return insn->map == INSN_MAP_0F &&
+	       (insn->opcode == 0x0b || insn->opcode == 0xb9 || insn->opcode == 0xff);
+}
+
+/* One line for each opcode: it may be the guest's fault, or something that we lack. */
+static void report_undefined(struct cpu *cpu, const struct insn *insn, const char *what)
+{
+	uint8_t *seen = &cpu->blocks->undefined_seen[insn->map & 3][insn->opcode >> 3];
+	uint8_t bit = (uint8_t)(1u << (insn->opcode & 7));
+
+	if (*seen & bit || is_meant(insn)) {
+		return;
+	}
+	*seen |= bit;
+	guest_error("%s instruction at rip 0x%" PRIx64
+		    ": map %u opcode 0x%02x modrm 0x%02x prefixes 0x%x mode %u",
+			what, cpu->rip, (unsigned)insn->map, insn->opcode, insn->modrm,
+			insn->prefixes, cpu->mode);
+}
+
 void exec_undefined(struct cpu *cpu, const struct insn *insn)
 {
-	(void)insn;
+	report_undefined(cpu, insn, "undefined");
 	cpu_raise_ud(cpu);
 }
 
-/* Decoded as existing, but nobody executes it: tell, so that it can be mended. */
+/* Decoded as existing, but nobody executes it. */
 static void exec_missing(struct cpu *cpu, const struct insn *insn)
 {
-	guest_error("instruction not implemented: map %u opcode 0x%02x modrm 0x%02x at rip 0x%" PRIx64,
-			insn->map, insn->opcode, insn->modrm, cpu->rip);
+	report_undefined(cpu, insn, "missing");
 	cpu_raise_ud(cpu);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the integer executors share: registers by size, memory operands with the TLB check in line, flags taken from the
- * host CPU. Only for core/engine/soft/exec_*.c.
+ * What the integer executors share: registers by size, memory operands with the TLB check in line,
+ * flags taken from the host CPU. Only for core/engine/soft/exec_*.c.
  */
 #ifndef CORE_ENGINE_SOFT_EXEC_INTEGER_H
 #define CORE_ENGINE_SOFT_EXEC_INTEGER_H
@@ -36,8 +36,8 @@ insn_exec_fn *exec_branch_find(struct insn *insn);
 insn_exec_fn *exec_flags_find(struct insn *insn);
 
 /*
- * Registers. 8-bit numbers 4 to 7 mean ah, ch, dh, bh without a REX prefix. A 32-bit result clears the upper half; smaller ones
- * leave the rest.
+ * Registers. 8-bit numbers 4 to 7 mean ah, ch, dh, bh without a REX prefix. A 32-bit result clears
+ * the upper half; smaller ones leave the rest.
  */
 static inline uint8_t *reg8_pointer(struct cpu *cpu, const struct insn *insn, unsigned number)
 {
@@ -108,10 +108,16 @@ void reg_set(struct cpu *cpu, const struct insn *insn, unsigned number, uint64_t
 uint64_t linear_load(struct cpu *cpu, uint64_t linear, unsigned size);
 void linear_store(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
 
-/* As mmu_host_write(), but where that gives NULL everything that a write there can raise has been raised. */
+/*
+ * As mmu_host_write(), but where that gives NULL everything that a write there can raise has been
+ * raised.
+ */
 void *linear_change(struct cpu *cpu, uint64_t linear, unsigned size);
 
-/* The memory operand's linear address where address_size is 8, so in 64-bit mode; not yet known to be canonical. */
+/*
+ * The memory operand's linear address where address_size is 8, so in 64-bit mode; not yet known to
+ * be canonical.
+ */
 static inline uint64_t memory_linear64(const struct cpu *cpu, const struct insn *insn)
 {
 	uint64_t linear = (uint64_t)(int64_t)insn->disp + cpu->seg_base[insn->segment];
@@ -134,10 +140,20 @@ void *memory_change_slow(
 		struct cpu *cpu, const struct insn *insn, unsigned size, uint64_t *ret_linear);
 
 /*
+ * A locked access across two cache lines stops all of the host's processors, and some hosts kill
+ * for it: it is done without the lock instead, which nobody notices while there is one vCPU.
+ */
+static inline bool lock_is_cheap(const void *host, unsigned size)
+{
+	return ((uintptr_t)host & 63) + size <= 64;
+}
+
+/*
  * memory_load/store: the memory operand. A page of the TLB is canonical, so a hit needs no check.
  *
- * memory_change: for read-modify-write. The host address of the operand, writable; or NULL, with all faults a write can raise
- * raised: then *ret_linear is to be loaded, changed and stored by way of mmu_load and mmu_store.
+ * memory_change: for read-modify-write. The host address of the operand, writable; or NULL, with
+ * all faults a write can raise raised: then *ret_linear is to be loaded, changed and stored by way
+ * of mmu_load and mmu_store. memory_locked: the same for locked instructions.
  */
 #define DEFINE_MEMORY(bits) \
 	static inline uint##bits##_t memory_load##bits(struct cpu *cpu, const struct insn *insn) \
@@ -174,11 +190,18 @@ void *memory_change_slow(
 		if (likely(insn->address_size == 8)) { \
 			uint64_t linear = memory_linear64(cpu, insn); \
 			const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)]; \
+			*ret_linear = linear; \
 			if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
 				return (uint##bits##_t *)(uintptr_t)(linear + entry->addend); \
 			} \
 		} \
 		return memory_change_slow(cpu, insn, (bits) / 8, ret_linear); \
+	} \
+	static inline uint##bits##_t *memory_locked##bits( \
+			struct cpu *cpu, const struct insn *insn, uint64_t *ret_linear) \
+	{ \
+		uint##bits##_t *host = memory_change##bits(cpu, insn, ret_linear); \
+		return likely(lock_is_cheap(host, (bits) / 8)) ? host : NULL; \
 	}
 
 DEFINE_MEMORY(8)
@@ -209,9 +232,9 @@ DEFINE_RM_GET(32)
 DEFINE_RM_GET(64)
 
 /*
- * Flags. The executors run the guest's operation as the same host instruction and fetch the arithmetic flags by lahf and seto
- * into ax, whose layout is: OF in bit 0, SF ZF AF PF CF in bits 8-15 as in RFLAGS. Flags that the architecture leaves undefined
- * are then those of the host.
+ * Flags. The executors run the guest's operation as the same host instruction and fetch the
+ * arithmetic flags by lahf and seto into ax, whose layout is: OF in bit 0, SF ZF AF PF CF in bits
+ * 8-15 as in RFLAGS. Flags that the architecture leaves undefined are then those of the host.
  */
 #define ASM_FLAGS_OUT "\n\tlahf\n\tseto %%al"
 #define ASM_FLAGS_IN "addb $0x7f, %%al\n\tsahf\n\t"
@@ -233,7 +256,8 @@ static inline bool insn_is_locked(const struct insn *insn)
 }
 
 /*
- * Whether the condition of jcc, setcc, cmovcc holds: the low four bits of the opcode. Given as a constant it compiles to one test.
+ * Whether the condition of jcc, setcc, cmovcc holds: the low four bits of the opcode. Given as a
+ * constant it compiles to one test.
  */
 static inline __attribute__((always_inline)) bool condition_holds(
 		uint64_t flags, unsigned condition)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Moves: MOV MOVZX MOVSX MOVSXD MOVBE MOVNTI LEA CMOVcc SETcc BSWAP CBW/CWD XLAT, and the instructions that do nothing. */
+/*
+ * Moves: MOV MOVZX MOVSX MOVSXD MOVBE MOVNTI LEA CMOVcc SETcc BSWAP CBW/CWD XLAT, and the
+ * instructions that do nothing.
+ */
 #include "core/engine/soft/exec_integer.h"
 
 static void do_nothing(struct cpu *cpu, const struct insn *insn)
@@ -52,7 +55,10 @@ DEFINE_MOV(16)
 DEFINE_MOV(32)
 DEFINE_MOV(64)
 
-/* Widening: from type to a register of bits. Through a signed type of the destination's size where the sign extends. */
+/*
+ * Widening: from type to a register of bits. Through a signed type of the destination's size where
+ * the sign extends.
+ */
 #define DEFINE_EXTEND(name, from, from_type, to, to_type) \
 	static void name##_r(struct cpu *cpu, const struct insn *insn) \
 	{ \
@@ -132,7 +138,9 @@ static void lea(struct cpu *cpu, const struct insn *insn)
 	reg_set(cpu, insn, insn->reg, operand_offset(cpu, insn), insn->operand_size);
 }
 
-/* The source is read, and the upper half of a 32-bit destination cleared, whatever the condition. */
+/*
+ * The source is read, and the upper half of a 32-bit destination cleared, whatever the condition.
+ */
 #define DEFINE_CMOV_SIZE(cc, bits) \
 	static void cmov##bits##_##cc(struct cpu *cpu, const struct insn *insn) \
 	{ \

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* MUL IMUL DIV IDIV. The flags that they leave undefined are the host's, from the guest's flags before. */
+/*
+ * MUL IMUL DIV IDIV. The flags that they leave undefined are the host's, from the guest's flags
+ * before.
+ */
 #include "core/engine/soft/exec_integer.h"
 
 /*
- * The host instruction on rdx:rax, which passes the flags by way of ax: low and high are moved in once the flags are loaded
- * and out before they are fetched.
+ * The host instruction on rdx:rax, which passes the flags by way of ax: low and high are moved in
+ * once the flags are loaded and out before they are fetched.
  */
 #define ASM_WIDE(op, reg_a, reg_d) \
 	__asm__(ASM_FLAGS_IN "mov %[low], %%" reg_a "\n\tmov %[high], %%" reg_d "\n\t" op \
@@ -54,7 +57,10 @@ static bool div_fits(uint64_t high, uint64_t src)
 	return high < src;
 }
 
-/* The same of a signed division: the dividend is high:low, both of the given number of bits, sign-extended here. */
+/*
+ * The same of a signed division: the dividend is high:low, both of the given number of bits,
+ * sign-extended here.
+ */
 static bool idiv_fits(int64_t high, uint64_t low, int64_t src, unsigned bits)
 {
 	uint64_t mask = bits == 64 ? UINT64_MAX : BIT(bits) - 1;

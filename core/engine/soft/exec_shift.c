@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shifts and rotates: ROL ROR RCL RCR SHL SHR SAR, SHLD SHRD. A count of zero leaves the flags alone, a count above one leaves some
- * undefined: the host instruction runs on the guest's flags and decides.
+ * Shifts and rotates: ROL ROR RCL RCR SHL SHR SAR, SHLD SHRD. A count of zero leaves the flags
+ * alone, a count above one leaves some undefined: the host instruction runs on the guest's flags
+ * and decides.
  */
 #include "core/engine/soft/exec_integer.h"
 

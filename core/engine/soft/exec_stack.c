@@ -135,7 +135,10 @@ static void popa(struct cpu *cpu, const struct insn *insn)
 	}
 }
 
-/* The frames of the nesting levels above are copied from the old frame, then the new frame's own address follows. */
+/*
+ * The frames of the nesting levels above are copied from the old frame, then the new frame's own
+ * address follows.
+ */
 static void enter(struct cpu *cpu, const struct insn *insn)
 {
 	unsigned size = insn->operand_size, level = insn->imm2 & 31;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stack as instructions use it: SS:rSP with a pointer of cpu->stack_size bytes. Nothing here changes rSP before the
- * access has succeeded.
+ * The stack as instructions use it: SS:rSP with a pointer of cpu->stack_size bytes. Nothing here
+ * changes rSP before the access has succeeded.
  */
 #ifndef CORE_ENGINE_SOFT_EXEC_STACK_H
 #define CORE_ENGINE_SOFT_EXEC_STACK_H

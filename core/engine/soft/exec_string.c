@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MOVS STOS LODS SCAS CMPS with and without repetition. Repeated ones go a stretch at a time: as far as both operands stay
- * inside their pages the host's own string instruction does it on host addresses, which is right for operands that overlap,
- * too. Registers are brought up to date after each stretch, so faults and interrupts find exact counts.
+ * MOVS STOS LODS SCAS CMPS with and without repetition. Repeated ones go a stretch at a time: as
+ * far as both operands stay inside their pages the host's own string instruction does it on host
+ * addresses, which is right for operands that overlap, too. Registers are brought up to date after
+ * each stretch, so faults and interrupts find exact counts.
  */
 #include "core/engine/soft/exec_integer.h"
 #include "core/engine/soft/interp.h"
@@ -28,7 +29,7 @@ static void advance(struct cpu *cpu, const struct insn *insn, unsigned reg, uint
 struct side {
 	unsigned reg;
 	uint64_t linear;
-	uint64_t room; /* elements that can be handled at once, as far as this side is concerned; at least 1 */
+	uint64_t room; /* elements that can be handled at once on this side; at least 1 */
 };
 
 /* Raises what the first element deserves. */
@@ -62,7 +63,10 @@ static struct side destination(struct cpu *cpu, const struct insn *insn, enum mm
 	return side_at(cpu, insn, X86_RDI, X86_ES, access);
 }
 
-/* Handles up to count elements, at least one; says how many. Registers other than the count are brought up to date. */
+/*
+ * Handles up to count elements, at least one; says how many. Registers other than the count are
+ * brought up to date.
+ */
 typedef uint64_t stretch_fn(struct cpu *cpu, const struct insn *insn, uint64_t count);
 
 static uint64_t movs_stretch(struct cpu *cpu, const struct insn *insn, uint64_t count)
@@ -186,7 +190,9 @@ static void compare(struct cpu *cpu, uint64_t left, uint64_t right, unsigned siz
 	cpu->rflags = flags_merge(cpu->rflags, ax);
 }
 
-/* Host comparison of strings: stops where the guest's would. n is not 0, so flags are always set. */
+/*
+ * Host comparison of strings: stops where the guest's would. n is not 0, so flags are always set.
+ */
 #define HOST_COMPARE(op, ...) \
 	do { \
 		if (insn->prefixes & INSN_PREFIX_REPNE) { \

@@ -32,12 +32,14 @@
 	static void op##bits##_memory(struct cpu *cpu, const struct insn *insn) \
 	{ \
 		uint64_t linear, flags = cpu->rflags; \
-		uint##bits##_t *host = memory_change##bits(cpu, insn, &linear); \
+		bool locked = insn_is_locked(insn); \
+		uint##bits##_t *host = locked ? memory_locked##bits(cpu, insn, &linear) \
+					      : memory_change##bits(cpu, insn, &linear); \
 		uint##bits##_t value; \
 		if (unlikely(!host)) { \
 			value = unary_##op##bits(&flags, mmu_load##bits(cpu, linear)); \
 			mmu_store##bits(cpu, linear, value); \
-		} else if (insn_is_locked(insn)) { \
+		} else if (locked) { \
 			unary_locked_##op##bits(&flags, host); \
 		} else { \
 			memcpy(&value, host, sizeof(value)); \

@@ -116,7 +116,10 @@ static inline uint64_t code_limit(const struct cpu *cpu)
 	return cpu->mode == INSN_MODE_64 ? UINT64_MAX : cpu->seg[X86_CS].limit;
 }
 
-/* The first instruction of the block at cpu->rip, alone: under a debugger's eye, or close to CS's limit. */
+/*
+ * The first instruction of the block at cpu->rip, alone: under a debugger's eye, or close to CS's
+ * limit.
+ */
 static void run_one(struct cpu *cpu)
 {
 	struct block_cache *cache = cpu->blocks;
@@ -158,7 +161,9 @@ static void step(struct cpu *cpu)
 
 	cache->step_flags = cpu->rflags;
 	cache->step_shadow = cpu->interrupt_shadow;
-	interrupt_before_instruction(cpu);
+	if (cache->step_shadow != INTERRUPT_SHADOW_STACK) {
+		interrupt_before_instruction(cpu);
+	}
 	cache->stepping = true;
 	run_one(cpu);
 	step_finish(cpu);

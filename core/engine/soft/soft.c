@@ -38,13 +38,13 @@ struct soft_vcpu {
 
 static struct soft_engine *soft_engine_from(struct engine *engine)
 {
-	assert(engine->impl == &soft_engine_impl);
+	assert(engine->impl == &soft_engine);
 	return container_of(engine, struct soft_engine, base);
 }
 
 static struct soft_vcpu *soft_vcpu_from(struct vcpu *vcpu)
 {
-	assert(vcpu->engine->impl == &soft_engine_impl);
+	assert(vcpu->engine->impl == &soft_engine);
 	return container_of(vcpu, struct soft_vcpu, base);
 }
 
@@ -151,6 +151,17 @@ static void soft_ram_del(
 	request_flushes(soft);
 }
 
+/* Code that another process overwrote must be decoded anew before the guest hears of it. */
+static void soft_sync_writes(void *opaque)
+{
+	struct soft_engine *soft = opaque;
+	struct engine_events *events = soft->base.config.events;
+
+	if (events->sync_writes) {
+		events->sync_writes(events);
+	}
+}
+
 static bool soft_init(struct engine *engine, GError **error)
 {
 	struct soft_engine *soft = soft_engine_from(engine);
@@ -165,7 +176,7 @@ static bool soft_init(struct engine *engine, GError **error)
 	soft->bus = apic_bus_create(&soft->apic_host);
 	soft->code = code_map_create();
 	soft->tsc_base = __rdtsc();
-	soft->pump = irq_pump_create(&soft->irqchip, NULL, NULL, error);
+	soft->pump = irq_pump_create(&soft->irqchip, soft_sync_writes, soft, error);
 	if (!soft->pump) {
 		return false;
 	}
@@ -325,7 +336,7 @@ static bool soft_vcpu_set_debug(struct vcpu *vcpu, unsigned flags)
 	return true;
 }
 
-const struct engine_impl soft_engine_impl = {
+const struct engine_impl soft_engine = {
 		.name = "soft",
 		.size = sizeof(struct soft_engine),
 		.vcpu_size = sizeof(struct soft_vcpu),

@@ -5,6 +5,6 @@
 
 #include "core/engine/engine.h"
 
-extern const struct engine_impl soft_engine_impl;
+extern const struct engine_impl soft_engine;
 
 #endif

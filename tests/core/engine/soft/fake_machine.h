@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A processor without its system half, for tests of the executors and the run loop: a few ranges of linear addresses,
- * physical addresses equal to them, no privileges, faults that are kept instead of delivered.
+ * A processor without its system half, for tests of the executors and the run loop: a few ranges of
+ * linear addresses, physical addresses equal to them, no privileges, faults that are kept instead
+ * of delivered.
  */
 #ifndef TESTS_CORE_ENGINE_SOFT_FAKE_MACHINE_H
 #define TESTS_CORE_ENGINE_SOFT_FAKE_MACHINE_H
@@ -43,7 +44,10 @@ void fake_machine_add(struct fake_machine *fake, uint64_t linear, size_t size, u
 		bool writable);
 void fake_machine_mode(struct fake_machine *fake, enum insn_mode mode);
 
-/* Executes one instruction at cpu->rip outside the run loop. True if it completed, else cpu->fault says why not. */
+/*
+ * Executes one instruction at cpu->rip outside the run loop. True if it completed, else cpu->fault
+ * says why not.
+ */
 bool fake_machine_execute(struct fake_machine *fake, const uint8_t *bytes, size_t len);
 
 #endif

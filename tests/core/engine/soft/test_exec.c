@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Integer executors against the host CPU: every opcode with every ModRM.reg, size and prefix, register and memory forms,
- * edge-biased operands, memory at every kind of page border. Registers, flags (undefined ones included), memory and faults
- * must be the host's.
+ * Integer executors against the host CPU: every opcode with every ModRM.reg, size and prefix,
+ * register and memory forms, edge-biased operands, memory at every kind of page border. Registers,
+ * flags (undefined ones included), memory and faults must be the host's.
  */
 #include "tests/harness/test.h"
 
@@ -265,8 +265,8 @@ static void aim(struct differ *differ, const struct insn *insn, struct oracle_st
 }
 
 /*
- * Whether the instruction's memory operand is in or beside the data pages, or where nothing can be: elsewhere might be memory of this
- * very process.
+ * Whether the instruction's memory operand is in or beside the data pages, or where nothing can be:
+ * elsewhere might be memory of this very process.
  */
 static bool is_harmless(
 		struct differ *differ, const struct insn *insn, const struct oracle_state *state)
@@ -296,7 +296,10 @@ static bool is_harmless(
 /* Whether the oracle can run it and the state decides all of its outcome. */
 static bool can_compare(const struct insn *insn)
 {
-	/* Operand size prefixes on near branches: AMD's processors cut the target, Intel's and ours do not. */
+	/*
+	 * Operand size prefixes on near branches: AMD's processors cut the target, Intel's and ours
+	 * do not.
+	 */
 	if ((insn->flags & INSN_FLAG_ENDS_BLOCK) && !is_string(insn) &&
 			(insn->prefixes & INSN_PREFIX_OPSIZE)) {
 		return false;

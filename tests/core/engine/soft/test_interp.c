@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The run loop and the block cache: counts, faults in the middle, chains, code that changes, code across pages. */
+/*
+ * The run loop and the block cache: counts, faults in the middle, chains, code that changes, code
+ * across pages.
+ */
 #include "tests/harness/test.h"
 
 #include "tests/core/engine/soft/fake_machine.h"
@@ -51,7 +54,10 @@ static int stop(void **state)
 	return 0;
 }
 
-/* Runs from CODE until something is delivered, which must be an exception of the given vector at the given address. */
+/*
+ * Runs from CODE until something is delivered, which must be an exception of the given vector at
+ * the given address.
+ */
 static void run(struct setup *setup, enum x86_vector vector, uint64_t rip)
 {
 	unsigned faults = setup->fake->faults;
@@ -193,7 +199,9 @@ static void test_other_mapping(void **state)
 	LOAD(setup, 0x2000, 0xb0, 0x01, STOP); /* mov al, 1 */
 	run(setup, X86_VECTOR_UD, CODE + 0x2002);
 	assert_int_equal(setup->cpu->regs[X86_RAX], 1);
-	/* Not writable any more, not there any more: found out although the block is still known. */
+	/*
+	 * Not writable any more, not there any more: found out although the block is still known.
+	 */
 	setup->fake->ranges[0].size = 0x2000;
 	mmu_flush_all(setup->cpu);
 	setup->cpu->rip = CODE;
@@ -361,7 +369,10 @@ static void test_code_segment_limit(void **state)
 {
 	struct setup *setup = *state;
 
-	/* 16-bit code that runs into its limit in the middle of a block, and one that branches beyond it. */
+	/*
+	 * 16-bit code that runs into its limit in the middle of a block, and one that branches
+	 * beyond it.
+	 */
 	fake_machine_mode(setup->fake, INSN_MODE_16);
 	setup->cpu->seg_base[X86_CS] = CODE;
 	setup->cpu->seg[X86_CS].limit = 0x11;

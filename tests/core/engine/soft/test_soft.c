@@ -20,7 +20,7 @@
 
 extern const uint8_t guest_code[], guest_code_end[];
 
-const struct engine_impl *const engine_impls[] = {&soft_engine_impl, NULL};
+const struct engine_impl *const engine_impls[] = {&soft_engine, NULL};
 
 struct machine {
 	struct clock *clock;

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+#include "gpu/stream/check.h"
+#include "tests/harness/test.h"
+
+#include "core/virtio/virgl.h"
+#include "guest-drivers/bare/gallium.h"
+
+#include <string.h>
+
+#define WORDS 4096
+
+static const struct stream_limits limits = {.shader_bytes = 1024, .sub_contexts = 3, .objects = 8};
+
+static const char shader[] =
+		"VERT\nDCL IN[0]\nDCL OUT[0], POSITION\n  0: MOV OUT[0], IN[0]\n  1: END\n";
+
+struct fixture {
+	struct stream_checker *checker;
+	uint32_t words[WORDS];
+	struct gallium g;
+};
+
+static int setup(void **state)
+{
+	struct fixture *fixture = g_new0(struct fixture, 1);
+
+	fixture->checker = stream_checker_create(&limits);
+	gallium_init(&fixture->g, fixture->words, WORDS);
+	*state = fixture;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	stream_checker_destroy(fixture->checker);
+	g_free(fixture);
+	return 0;
+}
+
+/* Checks what was written since the last time. */
+static struct stream_report check(struct fixture *fixture)
+{
+	struct stream_report report;
+	bool good = stream_check(fixture->checker, fixture->words, fixture->g.count, &report);
+
+	assert_int_equal(good, report.reason == NULL);
+	if (good) {
+		assert_int_equal(report.word, fixture->g.count);
+	}
+	gallium_init(&fixture->g, fixture->words, WORDS);
+	return report;
+}
+
+static void assert_good(struct fixture *fixture)
+{
+	struct stream_report report = check(fixture);
+
+	if (report.reason) {
+		fail_msg("%s: %s", report.command, report.reason);
+	}
+}
+
+static void assert_bad(struct fixture *fixture, const char *reason)
+{
+	struct stream_report report = check(fixture);
+
+	assert_non_null(report.reason);
+	assert_string_equal(report.reason, reason);
+}
+
+static void put(struct fixture *fixture, const uint32_t *words, size_t count)
+{
+	memcpy(fixture->words + fixture->g.count, words, count * sizeof(*words));
+	fixture->g.count += count;
+}
+
+static void empty_stream_is_good(void **state)
+{
+	assert_good(*state);
+}
+
+static void whole_scene_is_good(void **state)
+{
+	static const struct gallium_vertex_element element = {
+			0, 0, VIRGL_FORMAT_R32G32B32A32_FLOAT};
+	const uint32_t surface = 1;
+	const float color[4] = {0};
+	struct fixture *fixture = *state;
+	struct gallium *g = &fixture->g;
+
+	gallium_create_sub_ctx(g, 1);
+	gallium_set_sub_ctx(g, 1);
+	gallium_create_surface(g, surface, 100, 1);
+	gallium_set_framebuffer(g, &surface, 1, 0);
+	gallium_set_viewport(g, 16, 16, false);
+	gallium_create_shader(g, 2, VIRGL_SHADER_VERTEX, shader);
+	gallium_bind_shader(g, 2, VIRGL_SHADER_VERTEX);
+	gallium_create_vertex_elements(g, 3, &element, 1);
+	gallium_bind_object(g, VIRGL_OBJECT_VERTEX_ELEMENTS, 3);
+	gallium_set_vertex_buffer(g, 101, 16, 0);
+	gallium_write_buffer(g, 101, 0, color, sizeof(color));
+	gallium_clear(g, VIRGL_CLEAR_COLOR0, color, 1.0);
+	gallium_draw(g, GALLIUM_TRIANGLES, 0, 3);
+	struct stream_report report = check(fixture);
+	assert_null(report.reason);
+	assert_int_equal(report.created_sub_contexts, 1);
+}
+
+/* One bad command each; the numbers are its words. */
+static const struct {
+	const char *name;
+	uint32_t words[24];
+	size_t count;
+	const char *reason;
+} bad_commands[] = {
+		{"unknown", {VIRGL_HEADER(VIRGL_COMMAND_COUNT, 0, 0)}, 1, "no such command"},
+		{"beyond the end", {VIRGL_HEADER(VIRGL_CLEAR, 0, 8)}, 4,
+				"command longer than the stream"},
+		{"longest at the end", {VIRGL_HEADER(VIRGL_NOP, 0, 0xffff)}, 1,
+				"command longer than the stream"},
+		{"short clear", {VIRGL_HEADER(VIRGL_CLEAR, 0, 7)}, 8,
+				"command of the wrong length"},
+		{"odd vertex buffers", {VIRGL_HEADER(VIRGL_SET_VERTEX_BUFFERS, 0, 4)}, 5,
+				"command of the wrong length"},
+		{"object without a handle",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_BLEND, 0)}, 1,
+				"command of the wrong length"},
+		{"object 0", {VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_DSA, 5), 0}, 6,
+				"object 0 is none"},
+		{"unknown kind", {VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_COUNT, 5), 1}, 6,
+				"no such kind of object"},
+		{"blend of the wrong size",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_BLEND, 5), 1}, 6,
+				"object of the wrong size"},
+		{"unbindable", {VIRGL_HEADER(VIRGL_BIND_OBJECT, VIRGL_OBJECT_QUERY, 1), 1}, 2,
+				"this kind of object cannot be bound"},
+		{"unknown blend", {VIRGL_HEADER(VIRGL_BIND_OBJECT, VIRGL_OBJECT_BLEND, 1), 1}, 2,
+				"no such object to bind"},
+		{"17 viewports from 1", {VIRGL_HEADER(VIRGL_SET_VIEWPORT_STATE, 0, 7), 16}, 8,
+				"viewport out of range"},
+		{"nine colour buffers", {VIRGL_HEADER(VIRGL_SET_FRAMEBUFFER_STATE, 0, 2), 9}, 3,
+				"wrong number of colour buffers"},
+		{"unknown surface", {VIRGL_HEADER(VIRGL_SET_FRAMEBUFFER_STATE, 0, 3), 1, 0, 7}, 4,
+				"no such surface"},
+		{"unknown query", {VIRGL_HEADER(VIRGL_BEGIN_QUERY, 0, 1), 7}, 2, "no such query"},
+		{"unknown sub-context", {VIRGL_HEADER(VIRGL_SET_SUB_CTX, 0, 1), 7}, 2,
+				"no such sub-context"},
+		{"sub-context 0 stays", {VIRGL_HEADER(VIRGL_DESTROY_SUB_CTX, 0, 1), 0}, 2,
+				"no such sub-context to destroy"},
+		{"seventh stage", {VIRGL_HEADER(VIRGL_SET_CONSTANT_BUFFER, 0, 2), 6}, 3,
+				"no such shader stage"},
+		{"sampler slots wrap",
+				{VIRGL_HEADER(VIRGL_SET_SAMPLER_VIEWS, 0, 3), 0, 0xffffffffu, 0}, 4,
+				"slot out of range"},
+		{"index size 3", {VIRGL_HEADER(VIRGL_SET_INDEX_BUFFER, 0, 3), 1, 3, 0}, 4,
+				"no such index size"},
+		{"endless draw",
+				{VIRGL_HEADER(VIRGL_DRAW_VBO, 0, 12), 0, 0xffffffffu, 4, 0,
+						0xffffffffu},
+				13, "draw without an end"},
+		{"primitive 15", {VIRGL_HEADER(VIRGL_DRAW_VBO, 0, 12), 0, 3, 15, 0, 1}, 13,
+				"no such primitive"},
+		{"resources behind the accounting",
+				{VIRGL_HEADER(VIRGL_PIPE_RESOURCE_CREATE, 0, 11)}, 12,
+				"not offered to guests"},
+		{"video", {VIRGL_HEADER(VIRGL_CREATE_VIDEO_CODEC, 0, 7)}, 8,
+				"not offered to guests"},
+		{"shader header cut",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 4), 1}, 5,
+				"shader header cut short"},
+		{"shader stage",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 6), 1, 6, 4,
+						4, 0, 0},
+				7, "no such shader stage"},
+		{"shader text missing",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 5), 1, 0, 4,
+						4, 0},
+				6, "shader text does not fit its length"},
+		{"shader longer than the limit",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 6), 1, 0,
+						1025, 4, 0, 0},
+				7, "shader text longer than the limit"},
+		{"more tokens than text",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 6), 1, 0, 4,
+						0xffffffffu, 0, 0},
+				7, "shader with more tokens than text"},
+		{"stream outputs cut",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 6), 1, 0, 4,
+						4, 1, 0},
+				7, "stream outputs cut short"},
+		{"stream output buffer 7",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 12), 1, 0,
+						4, 4, 1, 0, 0, 0, 0, 7u << 13, 0, 0},
+				13, "stream output out of range"},
+		{"part without a beginning",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 6), 1, 0,
+						VIRGL_SHADER_CONTINUATION | 4, 4, 0, 0},
+				7, "part of a shader that was not begun"},
+		{"vertex elements cut",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_VERTEX_ELEMENTS, 4),
+						1},
+				5, "wrong number of vertex elements"},
+		{"vertex buffer 32",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_VERTEX_ELEMENTS, 5),
+						1, 0, 0, 32, 31},
+				6, "vertex element of a buffer out of range"},
+		{"marker too long", {VIRGL_HEADER(VIRGL_SEND_STRING_MARKER, 0, 2), 5, 0}, 3,
+				"marker longer than its command"},
+};
+
+static void bad_commands_are_refused(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < G_N_ELEMENTS(bad_commands); i++) {
+		struct stream_checker *checker = stream_checker_create(&limits);
+		struct stream_report report;
+		uint32_t words[26] = {VIRGL_HEADER(VIRGL_NOP, 0, 1), 0};
+
+		memcpy(words + 2, bad_commands[i].words, sizeof(bad_commands[i].words));
+		bool good = stream_check(checker, words, bad_commands[i].count + 2, &report);
+		if (good || strcmp(report.reason, bad_commands[i].reason) != 0 ||
+				report.word != 2) {
+			fail_msg("%s: %s at word %zu", bad_commands[i].name,
+					good ? "accepted" : report.reason, report.word);
+		}
+		stream_checker_destroy(checker);
+	}
+}
+
+static void handles_are_unique_in_a_sub_context(void **state)
+{
+	struct fixture *fixture = *state;
+	struct gallium *g = &fixture->g;
+
+	gallium_create_blend(g, 1);
+	gallium_create_sub_ctx(g, 1);
+	gallium_create_blend(g, 1); /* another table */
+	assert_good(fixture);
+	gallium_create_dsa(g, 1, false);
+	assert_bad(fixture, "object exists already");
+	gallium_destroy_object(g, VIRGL_OBJECT_BLEND, 1);
+	gallium_create_dsa(g, 1, false);
+	gallium_bind_object(g, VIRGL_OBJECT_DSA, 1);
+	gallium_set_sub_ctx(g, 0);
+	gallium_bind_object(g, VIRGL_OBJECT_BLEND, 1);
+	assert_good(fixture);
+	gallium_bind_object(g, VIRGL_OBJECT_DSA, 1);
+	assert_bad(fixture, "no such object to bind");
+}
+
+static void objects_and_sub_contexts_are_limited(void **state)
+{
+	struct fixture *fixture = *state;
+	struct gallium *g = &fixture->g;
+
+	for (uint32_t i = 1; i <= limits.objects; i++) {
+		gallium_create_blend(g, i);
+	}
+	assert_good(fixture);
+	gallium_create_blend(g, 100);
+	assert_bad(fixture, "too many objects");
+	gallium_destroy_object(g, VIRGL_OBJECT_BLEND, 1);
+	gallium_create_sub_ctx(g, 1); /* counts together with 0 */
+	gallium_create_blend(g, 1);
+	gallium_destroy_sub_ctx(g, 1); /* and its objects go with it */
+	gallium_create_blend(g, 1);
+	gallium_create_sub_ctx(g, 1);
+	gallium_create_sub_ctx(g, 2);
+	gallium_create_sub_ctx(g, 2); /* exists: nothing happens */
+	assert_good(fixture);
+	gallium_create_sub_ctx(g, 3);
+	assert_bad(fixture, "too many sub-contexts");
+}
+
+/* One part of shader 1: header and count words of text. */
+static void put_part(
+		struct fixture *fixture, uint32_t handle, uint32_t offset_or_length, uint32_t count)
+{
+	const uint32_t header[] = {
+			VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 5 + count), handle,
+			VIRGL_SHADER_FRAGMENT, offset_or_length, 8, 0};
+	const uint32_t text[64] = {0};
+
+	put(fixture, header, G_N_ELEMENTS(header));
+	put(fixture, text, count);
+}
+
+static void shaders_arrive_in_parts(void **state)
+{
+	struct fixture *fixture = *state;
+
+	put_part(fixture, 1, 30, 4); /* 30 bytes: 8 words, in 4 + 3 + 1 */
+	assert_good(fixture);
+	put_part(fixture, 1, VIRGL_SHADER_CONTINUATION | 16, 3);
+	put_part(fixture, 1, VIRGL_SHADER_CONTINUATION | 28, 1);
+	gallium_bind_shader(&fixture->g, 1, VIRGL_SHADER_FRAGMENT);
+	assert_good(fixture);
+	put_part(fixture, 1, VIRGL_SHADER_CONTINUATION | 32, 1);
+	assert_bad(fixture, "part of a shader that was not begun");
+}
+
+static void shader_parts_must_fit(void **state)
+{
+	struct fixture *fixture = *state;
+
+	put_part(fixture, 1, 30, 4);
+	assert_good(fixture);
+	put_part(fixture, 1, VIRGL_SHADER_CONTINUATION | 12, 1);
+	assert_bad(fixture, "shader part out of place");
+	put_part(fixture, 1, VIRGL_SHADER_CONTINUATION | 16, 5);
+	assert_bad(fixture, "shader part out of place");
+	put_part(fixture, 2, 30, 4);
+	assert_bad(fixture, "shader begun while another is unfinished");
+	gallium_bind_shader(&fixture->g, 1, VIRGL_SHADER_FRAGMENT);
+	assert_bad(fixture, "unfinished shader bound");
+	gallium_destroy_object(&fixture->g, VIRGL_OBJECT_SHADER, 1);
+	assert_bad(fixture, "unfinished shader destroyed");
+}
+
+static void host_debugging_is_not_the_guests(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint32_t words[] = {
+			VIRGL_HEADER(VIRGL_SET_DEBUG_FLAGS, 0, 2), 0x41414141, 0x41414141};
+
+	put(fixture, words, 3);
+	assert_good(fixture);
+	assert_int_equal(VIRGL_HEADER_COMMAND(fixture->words[0]), VIRGL_NOP);
+	assert_int_equal(VIRGL_HEADER_WORDS(fixture->words[0]), 2);
+}
+
+static void noise_never_harms(void **state)
+{
+	struct fixture *fixture = *state;
+	GRand *rand = g_rand_new_with_seed(1);
+
+	for (unsigned i = 0; i < 20000; i++) {
+		struct stream_report report;
+		for (unsigned j = 0; j < 32; j++) {
+			uint32_t word = g_rand_int(rand);
+			/* Plausible headers, else nothing gets past the first one. */
+			fixture->words[j] = j % 3 == 0 ? word & 0x00071f3fu : word & 0x1f;
+		}
+		(void)stream_check(fixture->checker, fixture->words, 32, &report);
+		assert_true(report.word <= 32);
+	}
+	g_rand_free(rand);
+}
+
+#define CHECK_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+			CHECK_TEST(empty_stream_is_good),
+			CHECK_TEST(whole_scene_is_good),
+			CHECK_TEST(bad_commands_are_refused),
+			CHECK_TEST(handles_are_unique_in_a_sub_context),
+			CHECK_TEST(objects_and_sub_contexts_are_limited),
+			CHECK_TEST(shaders_arrive_in_parts),
+			CHECK_TEST(shader_parts_must_fit),
+			CHECK_TEST(host_debugging_is_not_the_guests),
+			CHECK_TEST(noise_never_harms),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
