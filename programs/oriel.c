@@ -132,6 +132,11 @@ static void handle_window_closed(struct virtio_gpu_host *host)
 	quit(container_of(host, struct program, host), EXIT_SUCCESS);
 }
 
+static void handle_picture_failed(struct virtio_gpu_host *host)
+{
+	quit(container_of(host, struct program, host), EXIT_FAILURE);
+}
+
 static void handle_terminal_quit(void *opaque)
 {
 	quit(opaque, EXIT_SUCCESS);
@@ -227,6 +232,7 @@ static bool start(struct program *program, GError **error)
 	program->host = (struct virtio_gpu_host){
 			.input = handle_input,
 			.closed = handle_window_closed,
+			.failed = handle_picture_failed,
 	};
 	program->loader = boot_loader_start(options->kernel);
 	program->devices = devices_create(options, &program->host, error);
