@@ -73,17 +73,19 @@ static struct code_entry *map_get(struct code_map *map, uint64_t physical)
 {
 	uint64_t number = physical >> 12;
 	struct code_entry **slot = &map->chunks[number >> MAP_CHUNK_BITS];
-	struct code_entry *chunk, *expected = NULL;
+	struct code_entry *chunk, *other = NULL;
 
 	assert(!(physical >> PHYSICAL_BITS));
-	if (!__atomic_load_n(slot, __ATOMIC_ACQUIRE)) {
+	chunk = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+	if (!chunk) {
 		chunk = g_new0(struct code_entry, 1u << MAP_CHUNK_BITS);
-		if (!__atomic_compare_exchange_n(slot, &expected, chunk, false, __ATOMIC_ACQ_REL,
+		if (!__atomic_compare_exchange_n(slot, &other, chunk, false, __ATOMIC_ACQ_REL,
 				    __ATOMIC_ACQUIRE)) {
 			g_free(chunk);
+			chunk = other;
 		}
 	}
-	return map_peek(map, physical);
+	return &chunk[number & ((1u << MAP_CHUNK_BITS) - 1)];
 }
 
 void code_map_written(struct code_map *map, uint64_t physical, uint64_t len)
