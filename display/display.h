@@ -89,7 +89,8 @@ struct display_config {
 	const char *title; /* of windows: the VM's name */
 	unsigned heads; /* 1..DISPLAY_MAX_HEADS */
 	uint32_t width, height; /* initial mode of head 0, pixels */
-	bool gl; /* whether textures may be presented; decided before create */
+	bool gl; /* the GPU renders with GL: contexts are needed, textures may be presented */
+	bool pixels_only; /* present pixels even so */
 	const char *render_node; /* path, or NULL: choose */
 	struct display_events *events;
 };

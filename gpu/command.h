@@ -55,8 +55,8 @@ struct gpu_command {
 
 struct gpu_command_type {
 	uint32_t type; /* enum virtio_gpu_ctrl_type */
-	const char *name;
 	unsigned queue; /* enum virtio_gpu_queue */
+	const char *name;
 	size_t request_len; /* of the fixed part */
 	size_t reply_len; /* of success, header included; the least where it varies */
 	uint64_t features; /* all needed: BIT(VIRTIO_GPU_F_...) */

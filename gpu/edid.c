@@ -92,8 +92,8 @@ static void timing_compute(struct timing *t, uint32_t width, uint32_t height)
 	t->vblank = CVT_RB_VBLANK_US * height / (frame_us - CVT_RB_VBLANK_US) + 1;
 	t->vblank = MAX(t->vblank, t->vfront + t->vsync + CVT_RB_MIN_VBACK);
 	uint64_t hz = (uint64_t)(width + t->hblank) * (height + t->vblank) * EDID_REFRESH_HZ;
-	/* Rounded up, so that a tiny mode has a clock at all; CVT rounds down, for 0.1 % less. */
-	t->clock = (uint32_t)(hz / 10000 / CVT_CLOCK_STEP + 1) * CVT_CLOCK_STEP;
+	t->clock = (uint32_t)(hz / 10000 / CVT_CLOCK_STEP) * CVT_CLOCK_STEP;
+	t->clock = MAX(t->clock, CVT_CLOCK_STEP); /* tiny modes run faster */
 }
 
 static bool timing_fits_descriptor(const struct timing *t)
@@ -134,16 +134,15 @@ static void descriptor_put_timing(uint8_t *d, const struct timing *t)
 	d[17] = DETAILED_DIGITAL_SEPARATE | DETAILED_HSYNC_POSITIVE;
 }
 
+/* Text ends with a line feed and is padded with blanks, unless it fills its field. */
 static void descriptor_put_text(uint8_t *d, uint8_t tag, const char *text)
 {
-	size_t len = MIN(strlen(text), DESCRIPTOR_TEXT);
+	size_t len = strlen(text);
 
 	memset(d, 0, DESCRIPTOR_SIZE);
 	d[3] = tag;
-	memset(d + 5, ' ', DESCRIPTOR_TEXT);
-	memcpy(d + 5, text, len);
-	if (len < DESCRIPTOR_TEXT) {
-		d[5 + len] = '\n';
+	for (size_t i = 0; i < DESCRIPTOR_TEXT; i++) {
+		d[5 + i] = (uint8_t)(i < len ? text[i] : i == len ? '\n' : ' ');
 	}
 }
 

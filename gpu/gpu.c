@@ -141,11 +141,16 @@ struct gpu *gpu_create(const struct gpu_config *config, struct display *display,
 	return impl ? gpu_create_with_backend(config, impl, display, client, error) : NULL;
 }
 
-void gpu_destroy(struct gpu *gpu, unsigned deadline_ms)
+bool gpu_destroy(struct gpu *gpu, unsigned deadline_ms)
 {
-	if (gpu && worker_stop(gpu, deadline_ms)) {
-		gpu_free(gpu);
+	if (!gpu) {
+		return true;
 	}
+	if (!worker_stop(gpu, deadline_ms)) {
+		return false;
+	}
+	gpu_free(gpu);
+	return true;
 }
 
 uint64_t gpu_features(const struct gpu *gpu)

@@ -105,10 +105,10 @@ struct gpu *gpu_create_with_backend(const struct gpu_config *config,
 		struct gpu_client *client, GError **error);
 
 /*
- * Completes or drops everything within deadline_ms; what is stuck then is leaked on purpose (the
- * process is about to end). May be NULL.
+ * Completes or drops everything within deadline_ms. False if the renderer is stuck: what it holds is
+ * leaked, the client must stay, and the process can only _exit(). May be NULL.
  */
-void gpu_destroy(struct gpu *gpu, unsigned deadline_ms);
+bool gpu_destroy(struct gpu *gpu, unsigned deadline_ms);
 
 /* Feature bits that work with this back end: BIT(VIRTIO_GPU_F_...). */
 uint64_t gpu_features(const struct gpu *gpu);

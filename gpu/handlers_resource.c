@@ -296,8 +296,8 @@ static uint32_t transfer_3d_check(struct gpu *gpu, struct gpu_command *command,
 
 uint32_t gpu_handle_transfer_to_host_3d(struct gpu *gpu, struct gpu_command *command)
 {
-	struct gpu_resource *resource;
-	struct gpu_transfer transfer;
+	struct gpu_resource *resource = NULL;
+	struct gpu_transfer transfer = {0};
 
 	uint32_t error = transfer_3d_check(gpu, command, &resource, &transfer);
 	if (error == 0) {
@@ -308,8 +308,8 @@ uint32_t gpu_handle_transfer_to_host_3d(struct gpu *gpu, struct gpu_command *com
 
 uint32_t gpu_handle_transfer_from_host_3d(struct gpu *gpu, struct gpu_command *command)
 {
-	struct gpu_resource *resource;
-	struct gpu_transfer transfer;
+	struct gpu_resource *resource = NULL;
+	struct gpu_transfer transfer = {0};
 
 	uint32_t error = transfer_3d_check(gpu, command, &resource, &transfer);
 	if (error != 0) {

@@ -216,6 +216,11 @@ static bool wait_until(struct gpu *gpu, int64_t deadline)
 	return fds[1].revents != 0;
 }
 
+static bool awaits_renderer(const struct gpu *gpu)
+{
+	return gpu->fences_pending > 0 || gpu->barrier.seq != 0;
+}
+
 static void serve(struct gpu *gpu)
 {
 	while (take_inbox(gpu)) {
@@ -226,6 +231,9 @@ static void serve(struct gpu *gpu)
 		gpu_scanout_expire(gpu, g_get_monotonic_time());
 		gpu_commands_complete_retired(gpu);
 
+		if (more && !awaits_renderer(gpu)) {
+			continue; /* spares a system call for each command */
+		}
 		if (wait_until(gpu, more ? 0 : gpu_scanout_deadline(gpu))) {
 			busy_begin(gpu);
 			gpu->impl->poll(gpu->backend);

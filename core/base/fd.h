@@ -11,7 +11,7 @@
 void fd_close(int *fd);
 
 /* An int that closes itself at the end of its scope: auto_fd int fd = open(...). */
-#define auto_fd __attribute__((cleanup(fd_close)))
+#define auto_fd __attribute__((cleanup(fd_close), unused))
 
 /* Returns *fd and sets it to -1: ownership moves to the caller. */
 static inline int fd_steal(int *fd)

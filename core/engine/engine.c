@@ -83,7 +83,9 @@ static void park(struct vcpu *vcpu)
 	g_mutex_lock(&engine->lock);
 	vcpu->standing = true;
 	g_cond_broadcast(&engine->changed);
-	while (engine->running && !engine->quit) {
+	/* Counted, because the next start may come before this thread has woken from the stop. */
+	unsigned stops = engine->stops;
+	while (engine->running && engine->stops == stops && !engine->quit) {
 		g_cond_wait(&engine->changed, &engine->lock);
 	}
 	g_mutex_unlock(&engine->lock);
@@ -204,6 +206,7 @@ void engine_stop(struct engine *engine)
 	assert(!vcpu_current());
 	g_mutex_lock(&engine->lock);
 	engine->running = false;
+	engine->stops++;
 	g_cond_broadcast(&engine->changed);
 	for (unsigned i = 0; i < engine->config.vcpus; i++) {
 		while (engine->vcpus[i]->thread_started && !engine->vcpus[i]->standing) {

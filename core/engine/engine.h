@@ -37,6 +37,12 @@ struct engine_events {
 	 */
 	void (*vcpu_stopped)(
 			struct engine_events *events, struct vcpu *vcpu, enum vcpu_exit reason);
+	/*
+	 * Another process is about to interrupt the guest: what it wrote to guest memory is to be
+	 * handed to guest_memory_written() first. For engines that keep decoded code; on their
+	 * interrupt pump's thread. May be NULL.
+	 */
+	void (*sync_writes)(struct engine_events *events);
 };
 
 struct engine_config {
@@ -97,6 +103,7 @@ struct engine {
 	GMutex lock;
 	GCond changed; /* standing, running, quit */
 	bool running; /* vCPUs should execute; guarded by lock */
+	unsigned stops; /* calls of engine_stop(); guarded by lock */
 	bool quit; /* vCPU threads should end; guarded by lock */
 };
 

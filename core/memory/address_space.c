@@ -5,6 +5,7 @@
  */
 #include "core/memory/address_space.h"
 
+#include "core/base/checked.h"
 #include "core/base/fd.h"
 #include "core/base/log.h"
 
@@ -610,8 +611,8 @@ static const struct io_table *current(struct address_space *space)
 }
 
 /*
- * The range that answers the whole access, NULL if none does. What lies in one page is known not to
- * be RAM.
+ * The range that answers the whole access in one go, NULL if none does. What lies in one page is
+ * known not to be RAM.
  */
 static const struct io_range *find_whole(struct address_space *space, const struct io_table *table,
 		uint64_t address, unsigned size)
@@ -622,7 +623,13 @@ static const struct io_range *find_whole(struct address_space *space, const stru
 	if (crosses && (is_ram(space, address) || is_ram(space, address + size - 1))) {
 		return NULL;
 	}
-	return range && range->last - address >= size - 1 ? range : NULL;
+	/*
+	 * The region that answers the first byte takes the access if all of it lies within that
+	 * region, even where another covers the rest: so a register inside a wider one (port 0xcf9
+	 * inside 0xcf8) answers only to accesses that begin with it.
+	 */
+	bool whole = range && range_within(address - range->base, size, range->region->size);
+	return whole && (size == 1 || !range->region->byte_wide) ? range : NULL;
 }
 
 static bool read_whole(

@@ -27,6 +27,11 @@ struct io_region {
 	uint64_t (*read)(struct io_region *region, uint64_t offset, unsigned size);
 	void (*write)(struct io_region *region, uint64_t offset, uint64_t value, unsigned size);
 
+	/*
+	 * Registers of eight bits on a bus of eight bits, as ISA devices have: wider accesses are
+	 * split into bytes at rising offsets. Set before it is added.
+	 */
+	bool byte_wide;
 	int priority; /* set before it is added */
 
 	/* Owned by the address space. */
@@ -86,9 +91,9 @@ void address_space_add_eventfd(struct io_region *region, uint64_t offset, unsign
 void address_space_remove_eventfd(struct io_region *region, uint64_t offset, unsigned size, int fd);
 
 /*
- * A vCPU's access of 1, 2, 4 or 8 bytes; RAM included. Accesses that span regions are split into
- * bytes. Where nothing answers, reads give all ones and writes do nothing. vCPU threads (registered
- * RCU readers).
+ * A vCPU's access of 1, 2, 4 or 8 bytes; RAM included. The region that answers the first byte takes
+ * all of it if it lies inside that region; else the access is split into bytes. Where nothing
+ * answers, reads give all ones and writes do nothing. vCPU threads (registered RCU readers).
  */
 uint64_t address_space_read(struct address_space *space, uint64_t address, unsigned size);
 void address_space_write(

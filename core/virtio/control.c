@@ -10,7 +10,7 @@
 
 static const struct {
 	uint32_t type;
-	size_t payload; /* bytes */
+	uint32_t payload; /* bytes */
 	bool carries_fd;
 } types[] = {
 		{CONTROL_PING, 0, false},

@@ -458,7 +458,7 @@ bool virtqueue_needs_notify(struct virtqueue *vq)
 	}
 	/* 2.7.7.2: if the element of index used_event is among the new ones. */
 	uint16_t used_event = __atomic_load_n(&vq->avail->ring[vq->config.size], __ATOMIC_RELAXED);
-	return count > UINT16_MAX || (uint16_t)(vq->next_used - used_event - 1) < count;
+	return (uint16_t)(vq->next_used - used_event - 1) < count;
 }
 
 void virtqueue_disable_kicks(struct virtqueue *vq)

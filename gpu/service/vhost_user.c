@@ -22,6 +22,8 @@
 #define RING_FEATURES \
 	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_INDIRECT_DESC) | BIT(VIRTIO_F_RING_EVENT_IDX))
 
+#define RESET_POLL_MS 500
+
 struct vhost_user_backend {
 	struct gpu_client client;
 	struct vhost_user_backend_events *events;
@@ -451,7 +453,9 @@ static bool handle_reset_device(struct vhost_user_backend *backend,
 	}
 	gpu_reset(backend->gpu, reset_done, &done);
 	GPollFD poll_fd = {.fd = done, .events = G_IO_IN};
-	while (g_poll(&poll_fd, 1, -1) < 0) {
+	while (g_poll(&poll_fd, 1, RESET_POLL_MS) <= 0) {
+		/* This thread is the watchdog's, and a reset waits for what hangs. */
+		(void)gpu_check_hang(backend->gpu);
 	}
 	return true;
 }

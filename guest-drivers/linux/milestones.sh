@@ -42,5 +42,5 @@ finish() {
     poweroff | reboot | halt) "$value" -f ;;
   esac
   # The parameter asked to stay up, or the machine has no way to power off.
-  while :; do sleep 3600; done
+  while sleep 3600; do :; done
 }

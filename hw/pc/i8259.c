@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two cascaded 8259As (Intel 8259A data sheet) at 0x20/0xa0 with the edge/level registers of the PIIX at
- * 0x4d0/0x4d1. Left out: buffered mode, MCS-80 mode, polled special masks beyond what PC software uses.
+ * Two cascaded 8259As (Intel 231468) at 0x20 and 0xa0 with the edge/level control registers of the
+ * ICHs at 0x4d0 and 0x4d1 (ICH9 datasheet, 13.4), which take the place of the LTIM bit. All priority
+ * modes, special masks, polling and automatic EOI are there. An edge whose input drops before it is
+ * acknowledged ends as the spurious interrupt 7, as the data sheet has it. Left out: MCS-80 mode and
+ * buffered mode; the cascade is wired, whatever ICW3 says.
  */
 #include "hw/pc/i8259.h"
 
@@ -13,16 +16,24 @@
 
 #define ICW1 0x10
 #define ICW1_NEED_ICW4 0x01
-#define ICW1_SINGLE 0x02
+#define ICW1_SINGLE 0x02 /* no ICW3 follows */
 #define ICW4_AUTO_EOI 0x02
 #define ICW4_SPECIAL_NESTED 0x10
+#define OCW2_ROTATE 0x80
+#define OCW2_SPECIFIC 0x40
+#define OCW2_EOI 0x20
+#define OCW2_INPUT 0x07
 #define OCW3 0x08
 #define OCW3_READ_ISR 0x01
 #define OCW3_READ 0x02
 #define OCW3_POLL 0x04
 #define OCW3_SPECIAL_MASK 0x20
 #define OCW3_SET_SPECIAL_MASK 0x40
+#define POLL_PENDING 0x80
 #define SPURIOUS_INPUT 7
+
+#define PORT_COMMAND 0
+#define PORT_DATA 1
 
 struct i8259 {
 	struct device base;
@@ -39,8 +50,8 @@ struct i8259 {
 		uint8_t level_triggered; /* ELCR */
 		uint8_t vector_base;
 		uint8_t lowest_priority; /* input after which the highest follows */
-		uint8_t init_state; /* which ICW comes next; 0: none */
-		bool need_icw4, auto_eoi, rotate_on_auto_eoi;
+		uint8_t next_icw; /* 2, 3 or 4; 0: none */
+		bool single, need_icw4, auto_eoi, rotate_on_auto_eoi;
 		bool special_mask, special_nested, read_isr, poll;
 
 		/* guarded by pair->lock */
@@ -70,22 +81,25 @@ static unsigned input_of_rank(const struct pic *pic, unsigned rank)
 	return (pic->lowest_priority + 1 + rank) & 7;
 }
 
+/* What is in service and counts: with a special mask, masked inputs do not. */
+static uint8_t in_service(const struct pic *pic)
+{
+	return pic->special_mask ? pic->isr & (uint8_t)~pic->imr : pic->isr;
+}
+
 /* The input to be served next, -1 if there is none. */
 static int pending_input(const struct pic *pic)
 {
 	unsigned rank = rank_of_highest(pic, pic->irr & (uint8_t)~pic->imr);
-	uint8_t in_service = pic->isr;
+	unsigned served = rank_of_highest(pic, in_service(pic));
 
 	if (rank == 8) {
 		return -1;
 	}
-	if (pic->special_mask) {
-		in_service &= (uint8_t)~pic->imr;
-	}
-	if (pic->special_nested && !pic->slave) {
-		in_service &= (uint8_t) ~(1u << CASCADE_INPUT);
-	}
-	return rank < rank_of_highest(pic, in_service) ? (int)input_of_rank(pic, rank) : -1;
+	unsigned input = input_of_rank(pic, rank);
+	/* In special fully nested mode a slave may interrupt its own service, but no other's. */
+	bool nested = pic->special_nested && !pic->slave && input == CASCADE_INPUT;
+	return rank < served || (nested && rank == served) ? (int)input : -1;
 }
 
 static void set_line(struct pic *pic, unsigned input, bool level)
@@ -148,6 +162,8 @@ static uint8_t acknowledge_locked(struct i8259 *pair)
 	if (input == CASCADE_INPUT) {
 		vector = acknowledge_pic(&pair->pics[1], pending_input(&pair->pics[1]));
 		(void)acknowledge_pic(&pair->pics[0], input); /* the slave gave the vector */
+		/* The slave's request drops in between: if there is another, it makes an edge. */
+		set_line(&pair->pics[0], CASCADE_INPUT, false);
 	} else {
 		vector = acknowledge_pic(&pair->pics[0], input);
 	}
@@ -172,8 +188,9 @@ static void write_icw1(struct pic *pic, uint8_t value)
 	pic->lowest_priority = 7;
 	pic->auto_eoi = pic->rotate_on_auto_eoi = false;
 	pic->special_mask = pic->special_nested = pic->read_isr = pic->poll = false;
+	pic->single = value & ICW1_SINGLE;
 	pic->need_icw4 = value & ICW1_NEED_ICW4;
-	pic->init_state = 2;
+	pic->next_icw = 2;
 }
 
 static void end_of_interrupt(struct pic *pic, unsigned input, bool rotate)
@@ -186,15 +203,15 @@ static void end_of_interrupt(struct pic *pic, unsigned input, bool rotate)
 
 static void write_ocw2(struct pic *pic, uint8_t value)
 {
-	unsigned rank = rank_of_highest(pic, pic->isr);
-	bool rotate = value & 0x80, specific = value & 0x40, eoi = value & 0x20;
+	unsigned rank = rank_of_highest(pic, in_service(pic));
+	bool rotate = value & OCW2_ROTATE, specific = value & OCW2_SPECIFIC, eoi = value & OCW2_EOI;
 
 	if (eoi && specific) {
-		end_of_interrupt(pic, value & 7, rotate);
+		end_of_interrupt(pic, value & OCW2_INPUT, rotate);
 	} else if (eoi && rank < 8) {
 		end_of_interrupt(pic, input_of_rank(pic, rank), rotate);
 	} else if (!eoi && specific && rotate) {
-		pic->lowest_priority = value & 7;
+		pic->lowest_priority = value & OCW2_INPUT;
 	} else if (!eoi && !specific) {
 		pic->rotate_on_auto_eoi = rotate;
 	}
@@ -213,18 +230,20 @@ static void write_ocw3(struct pic *pic, uint8_t value)
 
 static void write_data(struct pic *pic, uint8_t value)
 {
-	switch (pic->init_state) {
+	unsigned last_icw = pic->need_icw4 ? 4 : 0;
+
+	switch (pic->next_icw) {
 	case 2:
 		pic->vector_base = value & 0xf8;
-		pic->init_state = 3;
+		pic->next_icw = (uint8_t)(pic->single ? last_icw : 3);
 		break;
 	case 3: /* the cascade is wired, not programmed */
-		pic->init_state = pic->need_icw4 ? 4 : 0;
+		pic->next_icw = (uint8_t)last_icw;
 		break;
 	case 4:
 		pic->auto_eoi = value & ICW4_AUTO_EOI;
 		pic->special_nested = value & ICW4_SPECIAL_NESTED;
-		pic->init_state = 0;
+		pic->next_icw = 0;
 		break;
 	default:
 		pic->imr = value;
@@ -241,13 +260,13 @@ static uint64_t pic_read(struct io_region *region, uint64_t offset, unsigned siz
 	g_mutex_lock(&pic->pair->lock);
 	if (pic->poll) {
 		int input = pending_input(pic);
-		value = input < 0 ? 0 : (uint8_t)(0x80 | input);
+		value = input < 0 ? 0 : (uint8_t)(POLL_PENDING | input);
 		if (input >= 0) {
 			(void)acknowledge_pic(pic, input); /* the vector is not asked for */
 		}
 		pic->poll = false;
 		update_locked(pic->pair);
-	} else if (offset == 1) {
+	} else if (offset == PORT_DATA) {
 		value = pic->imr;
 	} else {
 		value = pic->read_isr ? pic->isr : pic->irr;
@@ -263,9 +282,9 @@ static void pic_write(struct io_region *region, uint64_t offset, uint64_t value,
 	(void)size;
 
 	g_mutex_lock(&pic->pair->lock);
-	if (offset == 1) {
+	if (offset == PORT_DATA) {
 		write_data(pic, byte);
-	} else if (byte & ICW1) {
+	} else if (byte & ICW1) { /* at any time, in the middle of another sequence too */
 		write_icw1(pic, byte);
 	} else if (byte & OCW3) {
 		write_ocw3(pic, byte);
@@ -297,6 +316,9 @@ static void elcr_write(struct io_region *region, uint64_t offset, uint64_t value
 	g_mutex_lock(&pic->pair->lock);
 	/* Timer, keyboard, cascade, RTC and coprocessor are edge-triggered for good. */
 	pic->level_triggered = (uint8_t)(value & (pic->slave ? 0xde : 0xf8));
+	pic->irr = (uint8_t)((pic->irr & ~pic->level_triggered) |
+			     (pic->lines & pic->level_triggered));
+	update_locked(pic->pair);
 	g_mutex_unlock(&pic->pair->lock);
 }
 
@@ -312,8 +334,11 @@ static bool i8259_realize(struct device *device, struct machine *machine, GError
 		struct pic *pic = &pair->pics[i];
 		pic->pair = pair;
 		pic->slave = i == 1;
-		pic->ports = (struct io_region){
-				.name = "pic", .size = 2, .read = pic_read, .write = pic_write};
+		pic->ports = (struct io_region){.name = "pic",
+				.size = 2,
+				.byte_wide = true,
+				.read = pic_read,
+				.write = pic_write};
 		pic->edge_level = (struct io_region){
 				.name = "elcr", .size = 1, .read = elcr_read, .write = elcr_write};
 		address_space_add(machine->ports, ports[i], &pic->ports);
@@ -343,9 +368,8 @@ static void i8259_reset(struct device *device)
 		pic->level_triggered = 0;
 		pic->vector_base = 0;
 		write_icw1(pic, 0);
-		pic->init_state = 0;
-		pic->irr = 0;
-		pic->imr = 0xff;
+		pic->next_icw = 0;
+		pic->imr = 0xff; /* nobody has said yet which vectors to use */
 	}
 	update_locked(pair);
 	g_mutex_unlock(&pair->lock);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 82093AA I/O APIC, version 0x20 (with the EOI register, as Linux expects of an integrated one): index and data
- * window at 0xfec00000, 24 redirection entries. Deliveries become MSI-format messages to the engine's local
- * APICs. Left out: remote redirection hints beyond what the message carries.
+ * 82093AA I/O APIC (Intel 290566), version 0x20 with the EOI register of the ICHs (ICH9 datasheet,
+ * 13.5): index and data window at 0xfec00000, 24 redirection entries. Deliveries become messages in
+ * MSI format to the engine's local APICs, at once: the delivery status is always idle. Edges at a
+ * masked input are lost, as the data sheet has it. The board drives inputs as asserted or not, so
+ * the polarity bit is kept without effect. Left out: the 8259s' request at input 0 (it goes to the
+ * boot CPU's LINT0 only).
  */
 #include "hw/pc/ioapic.h"
 
-#include "core/base/bytes.h"
+#include "core/base/log.h"
 #include "core/engine/irqchip.h"
 #include "core/memory/address_space.h"
 #include "hw/pc/machine.h"
-
-#include <string.h>
 
 #define IOAPIC_BASE UINT64_C(0xfec00000)
 #define IOAPIC_SIZE 0x1000
@@ -28,14 +29,18 @@
 #define INDEX_ENTRIES 0x10
 
 #define ENTRY_VECTOR 0xffu
-#define ENTRY_DELIVERY_SHIFT 8
+#define ENTRY_DELIVERY 0x700u
+#define ENTRY_DELIVERY_LOWEST 0x100u
 #define ENTRY_DEST_MODE BIT(11)
+#define ENTRY_POLARITY BIT(13)
 #define ENTRY_REMOTE_IRR BIT(14)
 #define ENTRY_LEVEL BIT(15)
 #define ENTRY_MASKED BIT(16)
-#define ENTRY_WRITABLE \
-	(UINT64_C(0xff000000000000ff) | 0x700 | BIT(11) | BIT(13) | BIT(15) | BIT(16))
+#define ENTRY_DEST UINT64_C(0xff00000000000000)
 #define ENTRY_DEST_SHIFT 56
+#define ENTRY_WRITABLE \
+	(ENTRY_VECTOR | ENTRY_DELIVERY | ENTRY_DEST_MODE | ENTRY_POLARITY | ENTRY_LEVEL | \
+			ENTRY_MASKED | ENTRY_DEST)
 
 #define MSI_ADDRESS_BASE UINT64_C(0xfee00000)
 #define MSI_ADDRESS_DEST_MODE BIT(2)
@@ -63,16 +68,23 @@ static struct ioapic *ioapic_of(struct device *device)
 	return container_of(device, struct ioapic, base);
 }
 
+/* Only fixed and lowest-priority interrupts end with an EOI: all others are edges for good. */
+static bool is_level(uint64_t entry)
+{
+	return (entry & ENTRY_LEVEL) && (entry & ENTRY_DELIVERY) <= ENTRY_DELIVERY_LOWEST;
+}
+
 static void send_locked(struct ioapic *ioapic, unsigned input)
 {
 	uint64_t entry = ioapic->entries[input];
 	uint64_t address = MSI_ADDRESS_BASE | (entry >> ENTRY_DEST_SHIFT) << 12;
-	uint32_t data = (uint32_t)(entry & (ENTRY_VECTOR | 0x700)) | (uint32_t)MSI_DATA_ASSERT;
+	uint32_t data = (uint32_t)(entry & (ENTRY_VECTOR | ENTRY_DELIVERY)) |
+			(uint32_t)MSI_DATA_ASSERT;
 
 	if (entry & ENTRY_DEST_MODE) {
 		address |= MSI_ADDRESS_DEST_MODE;
 	}
-	if (entry & ENTRY_LEVEL) {
+	if (is_level(entry)) {
 		data |= (uint32_t)MSI_DATA_LEVEL;
 		ioapic->entries[input] |= ENTRY_REMOTE_IRR;
 	}
@@ -84,7 +96,7 @@ static void evaluate_level_locked(struct ioapic *ioapic, unsigned input)
 {
 	uint64_t entry = ioapic->entries[input];
 
-	if ((entry & ENTRY_LEVEL) && ioapic->level[input] && !(entry & ENTRY_MASKED) &&
+	if (is_level(entry) && ioapic->level[input] && !(entry & ENTRY_MASKED) &&
 			!(entry & ENTRY_REMOTE_IRR)) {
 		send_locked(ioapic, input);
 	}
@@ -98,7 +110,7 @@ void ioapic_set_input(struct device *device, unsigned input, bool level)
 	g_mutex_lock(&ioapic->lock);
 	bool rising = level && !ioapic->level[input];
 	ioapic->level[input] = level;
-	if (ioapic->entries[input] & ENTRY_LEVEL) {
+	if (is_level(ioapic->entries[input])) {
 		evaluate_level_locked(ioapic, input);
 	} else if (rising && !(ioapic->entries[input] & ENTRY_MASKED)) {
 		send_locked(ioapic, input);
@@ -110,7 +122,7 @@ static void eoi_locked(struct ioapic *ioapic, uint8_t vector)
 {
 	for (unsigned i = 0; i < IOAPIC_INPUTS; i++) {
 		uint64_t entry = ioapic->entries[i];
-		if ((entry & ENTRY_LEVEL) && (entry & ENTRY_VECTOR) == vector) {
+		if ((entry & ENTRY_REMOTE_IRR) && (entry & ENTRY_VECTOR) == vector) {
 			ioapic->entries[i] &= ~ENTRY_REMOTE_IRR;
 			evaluate_level_locked(ioapic, i);
 		}
@@ -126,7 +138,10 @@ void ioapic_eoi(struct device *device, uint8_t vector)
 	g_mutex_unlock(&ioapic->lock);
 }
 
-/* Tells the engine which vectors need an EOI back. */
+/*
+ * Tells the engine which vectors need an EOI back. Those of masked inputs too: systems mask an
+ * input while its interrupt is in service, and its remote IRR must not stay set for that.
+ */
 static void publish_eoi_vectors_locked(struct ioapic *ioapic)
 {
 	struct irqchip *irqchip = ioapic->machine->irqchip;
@@ -137,7 +152,7 @@ static void publish_eoi_vectors_locked(struct ioapic *ioapic)
 	}
 	for (unsigned i = 0; i < IOAPIC_INPUTS; i++) {
 		uint64_t entry = ioapic->entries[i];
-		if ((entry & ENTRY_LEVEL) && !(entry & ENTRY_MASKED)) {
+		if (is_level(entry)) {
 			vectors[(entry & ENTRY_VECTOR) / 64] |= BIT((entry & ENTRY_VECTOR) % 64);
 		}
 	}
@@ -153,12 +168,23 @@ static void write_entry_locked(struct ioapic *ioapic, unsigned index, uint32_t v
 
 	mask &= ENTRY_WRITABLE;
 	entry = (entry & ~mask) | (half & mask);
-	if (!(entry & ENTRY_LEVEL)) {
+	if (!is_level(entry)) {
 		entry &= ~ENTRY_REMOTE_IRR; /* how Linux clears a stuck one */
 	}
 	ioapic->entries[input] = entry;
 	publish_eoi_vectors_locked(ioapic);
 	evaluate_level_locked(ioapic, input);
+}
+
+static void write_window_locked(struct ioapic *ioapic, uint32_t value)
+{
+	unsigned index = ioapic->select;
+
+	if (index == INDEX_ID) {
+		ioapic->id = (value >> 24) & 0xf;
+	} else if (index >= INDEX_ENTRIES && index < INDEX_ENTRIES + 2 * IOAPIC_INPUTS) {
+		write_entry_locked(ioapic, index - INDEX_ENTRIES, value);
+	}
 }
 
 static uint32_t read_window_locked(const struct ioapic *ioapic)
@@ -180,6 +206,7 @@ static uint32_t read_window_locked(const struct ioapic *ioapic)
 	}
 }
 
+/* Registers are of 32 bits; of a wider access the upper half goes nowhere. */
 static uint64_t ioapic_read(struct io_region *region, uint64_t offset, unsigned size)
 {
 	struct ioapic *ioapic = container_of(region, struct ioapic, region);
@@ -199,7 +226,6 @@ static uint64_t ioapic_read(struct io_region *region, uint64_t offset, unsigned 
 static void ioapic_write(struct io_region *region, uint64_t offset, uint64_t value, unsigned size)
 {
 	struct ioapic *ioapic = container_of(region, struct ioapic, region);
-	(void)size;
 
 	g_mutex_lock(&ioapic->lock);
 	switch (offset) {
@@ -207,11 +233,10 @@ static void ioapic_write(struct io_region *region, uint64_t offset, uint64_t val
 		ioapic->select = (uint8_t)value;
 		break;
 	case REG_WINDOW:
-		if (ioapic->select == INDEX_ID) {
-			ioapic->id = (value >> 24) & 0xf;
-		} else if (ioapic->select >= INDEX_ENTRIES &&
-				ioapic->select < INDEX_ENTRIES + 2 * IOAPIC_INPUTS) {
-			write_entry_locked(ioapic, ioapic->select - INDEX_ENTRIES, (uint32_t)value);
+		if (size < sizeof(uint32_t)) {
+			guest_error("ioapic: write of %u bytes to the window ignored", size);
+		} else {
+			write_window_locked(ioapic, (uint32_t)value);
 		}
 		break;
 	case REG_EOI:

@@ -10,7 +10,10 @@ extern const struct device_class ioapic_class;
 /* Level of input 0..23. Any thread. */
 void ioapic_set_input(struct device *device, unsigned input, bool level);
 
-/* A local APIC finished vector: level-triggered inputs that are still high are sent again. Any thread. */
+/*
+ * A local APIC finished vector: level-triggered inputs that are still high are sent again. Any
+ * thread.
+ */
 void ioapic_eoi(struct device *device, uint8_t vector);
 
 #endif

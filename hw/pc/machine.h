@@ -25,6 +25,13 @@ enum machine_event {
 	MACHINE_EVENT_PANICKED, /* pvpanic */
 };
 
+/* A device whose memory accesses are made by another process. */
+struct external_writer {
+	/* Hands what was written since the last call to guest_memory_written(). Any thread. */
+	void (*sync)(struct external_writer *writer);
+	struct external_writer *next; /* the machine's */
+};
+
 struct machine {
 	struct address_space *memory, *ports;
 	struct guest_memory *ram;
@@ -32,6 +39,9 @@ struct machine {
 	struct engine *engine;
 	struct irqchip *irqchip; /* the engine's */
 	struct pci_bus *pci; /* the root bus */
+
+	GMutex writers_lock;
+	struct external_writer *writers; /* guarded by writers_lock */
 
 	/* Level of an input. Any thread, no device lock needed. */
 	void (*set_gsi)(struct machine *machine, unsigned gsi, bool level);
@@ -46,6 +56,28 @@ static inline void machine_set_gsi(struct machine *machine, unsigned gsi, bool l
 {
 	assert(gsi < MACHINE_GSI_COUNT);
 	machine->set_gsi(machine, gsi, level);
+}
+
+/* While it is there, the writer is asked before interrupts that come from outside. Any thread. */
+static inline void machine_add_writer(struct machine *machine, struct external_writer *writer)
+{
+	g_mutex_lock(&machine->writers_lock);
+	writer->next = machine->writers;
+	machine->writers = writer;
+	g_mutex_unlock(&machine->writers_lock);
+}
+
+static inline void machine_remove_writer(struct machine *machine, struct external_writer *writer)
+{
+	g_mutex_lock(&machine->writers_lock);
+	struct external_writer **link = &machine->writers;
+	while (*link && *link != writer) {
+		link = &(*link)->next;
+	}
+	if (*link) {
+		*link = writer->next;
+	}
+	g_mutex_unlock(&machine->writers_lock);
 }
 
 #endif

@@ -78,7 +78,10 @@ static void update_intx_locked(struct pci_device *device)
 	status = (uint16_t)(pending ? status | PCI_STATUS_INTERRUPT
 				    : status & ~PCI_STATUS_INTERRUPT);
 	le16_store(device->config + PCI_STATUS, status);
-	pci_bus_drive_intx(device->bus, device, pending && !(command & PCI_COMMAND_INTX_DISABLE));
+	if (device->bus) {
+		pci_bus_drive_intx(device->bus, device,
+				pending && !(command & PCI_COMMAND_INTX_DISABLE));
+	}
 }
 
 static void init_header(struct pci_device *device, const struct pci_identity *identity)
@@ -112,15 +115,25 @@ bool pci_device_realize(struct pci_device *device, struct machine *machine,
 	return pci_bus_attach(machine->pci, device, error);
 }
 
+void pci_device_withdraw(struct pci_device *device)
+{
+	if (!device->bus) {
+		return;
+	}
+	pci_bus_detach(device);
+	/* A configuration cycle that still runs may map a BAR: only then they go. */
+	address_space_quiesce(device->machine->memory);
+	pci_device_reset(device);
+	address_space_quiesce(device->machine->memory);
+	device->bus = NULL;
+}
+
 void pci_device_unrealize(struct pci_device *device)
 {
 	if (!device->machine) {
 		return;
 	}
-	if (device->bus) {
-		pci_device_reset(device);
-		pci_bus_detach(device);
-	}
+	pci_device_withdraw(device);
 	msix_finish(device);
 	g_mutex_clear(&device->lock);
 	device->machine = NULL;

@@ -93,6 +93,11 @@ struct pci_device {
 bool pci_device_realize(struct pci_device *device, struct machine *machine,
 		const struct pci_identity *identity, GError **error);
 void pci_device_unrealize(struct pci_device *device);
+/*
+ * Takes the device out of the guest's reach: when this returns no vCPU is inside its callbacks and
+ * none will be. For what must be stopped before pci_device_unrealize(), which does it otherwise.
+ */
+void pci_device_withdraw(struct pci_device *device);
 /* BARs unmapped, command register cleared, MSI-X off. */
 void pci_device_reset(struct pci_device *device);
 
@@ -118,6 +123,8 @@ void pci_set_intx(struct pci_device *device, bool level);
  */
 bool msix_init(struct pci_device *device, unsigned vectors, unsigned bar, GError **error);
 bool msix_enabled(struct pci_device *device);
+/* Whether a configuration write of len bytes at offset may have switched MSI-X on or off. */
+bool msix_control_written(const struct pci_device *device, unsigned offset, unsigned len);
 /*
  * Sends vector's message, or sets its pending bit while masked. Any thread. Out of range: nothing.
  */

@@ -134,7 +134,6 @@ void pci_bus_detach(struct pci_device *device)
 	g_mutex_lock(&bus->lock);
 	bus->devices[device->devfn] = NULL;
 	g_mutex_unlock(&bus->lock);
-	device->bus = NULL;
 }
 
 void pci_bus_drive_intx(struct pci_bus *bus, struct pci_device *device, bool level)
@@ -151,9 +150,8 @@ void pci_bus_drive_intx(struct pci_bus *bus, struct pci_device *device, bool lev
 	g_mutex_lock(&bus->lock);
 	if (bus->driven[device->devfn] != level) {
 		bus->driven[device->devfn] = level;
-		unsigned users = bus->gsi_users[gsi];
-		bus->gsi_users[gsi] = level ? users + 1 : users - 1;
-		if ((users == 0) == level) {
+		unsigned others = level ? bus->gsi_users[gsi]++ : --bus->gsi_users[gsi];
+		if (others == 0) {
 			machine_set_gsi(bus->machine, gsi, level);
 		}
 	}

@@ -7,6 +7,7 @@
 
 /* Puts the device at its devfn, or at the first free slot; sets bus, devfn and path. */
 bool pci_bus_attach(struct pci_bus *bus, struct pci_device *device, GError **error);
+/* No configuration cycle finds the device any more; device->bus stays for its interrupt pin. */
 void pci_bus_detach(struct pci_device *device);
 
 /* The device drives its pin; the bus ORs what shares a GSI. Device lock held. */

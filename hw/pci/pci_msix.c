@@ -161,11 +161,18 @@ void msix_finish(struct pci_device *device)
 	g_free(msix);
 }
 
+bool msix_control_written(const struct pci_device *device, unsigned offset, unsigned len)
+{
+	const struct msix *msix = device->msix;
+
+	return msix && ranges_overlap(offset, len, msix->capability + PCI_MSIX_CONTROL, 2);
+}
+
 void msix_config_written_locked(struct pci_device *device, unsigned offset, unsigned len)
 {
 	struct msix *msix = device->msix;
 
-	if (!msix || !ranges_overlap(offset, len, msix->capability + PCI_MSIX_CONTROL, 2)) {
+	if (!msix_control_written(device, offset, len)) {
 		return;
 	}
 	for (unsigned i = 0; i < msix->vectors; i++) {

@@ -27,10 +27,11 @@ extern char **environ;
 #define PING_TIMEOUT_US (30 * G_USEC_PER_SEC)
 #define QUIT_TIMEOUT_US (2 * G_USEC_PER_SEC)
 
-/* An asked screendump that is not answered yet. */
-struct dump {
+/* A question that is not answered yet; one of the two callbacks is set. */
+struct question {
 	uint64_t cookie;
-	void (*done)(void *opaque, const GError *error);
+	void (*dumped)(void *opaque, const GError *error);
+	void (*counted)(void *opaque, const struct control_statistics *statistics);
 	void *opaque;
 };
 
@@ -44,40 +45,58 @@ struct picture {
 	bool stopping;
 	struct control_hello hello;
 	bool said_hello;
-	GQueue dumps; /* struct dump * */
+	GQueue questions; /* struct question *, oldest first */
 	uint64_t next_cookie;
 	int64_t last_pong_us;
 	int64_t window_start_us;
 	unsigned restarts;
 
 	GMutex lock;
-	GCond changed;
-	int vhost; /* guarded by lock; -1: taken, or not there yet */
-	bool ready; /* guarded by lock: the process of vhost said hello */
-	char *failure; /* guarded by lock: there will be no process any more */
+	uint64_t generation; /* guarded by lock: how many processes were started */
+	GPid lock_pid; /* guarded by lock: the process of that generation, 0 once it died */
+	int vhost; /* guarded by lock; -1: taken, or no process runs */
 };
 
 static bool spawn(struct picture *picture, GError **error);
 
-static void fail_dumps(struct picture *picture, const char *why)
+/* Hands the answer on: error or statistics, NULL where the question was the other. */
+static void answer(struct question *question, const GError *error,
+		const struct control_statistics *statistics)
+{
+	if (question->dumped) {
+		question->dumped(question->opaque, error);
+	} else {
+		question->counted(question->opaque, statistics);
+	}
+	g_free(question);
+}
+
+static void fail_questions(struct picture *picture, const char *why)
 {
 	g_autoptr(GError) error = g_error_new_literal(G_FILE_ERROR, G_FILE_ERROR_IO, why);
-	struct dump *dump;
+	struct question *question;
 
-	while ((dump = g_queue_pop_head(&picture->dumps))) {
-		dump->done(dump->opaque, error);
-		g_free(dump);
+	while ((question = g_queue_pop_head(&picture->questions))) {
+		answer(question, error, NULL);
 	}
+}
+
+/* Takes the question of this cookie out, NULL if there is none. */
+static struct question *take_question(struct picture *picture, uint64_t cookie)
+{
+	for (GList *link = picture->questions.head; link; link = link->next) {
+		struct question *question = link->data;
+		if (question->cookie == cookie) {
+			g_queue_delete_link(&picture->questions, link);
+			return question;
+		}
+	}
+	return NULL;
 }
 
 static void give_up(struct picture *picture, const char *why)
 {
 	log_error("%s: %s; the guest goes on without graphics", picture->argv[0], why);
-	g_mutex_lock(&picture->lock);
-	g_free(picture->failure);
-	picture->failure = g_strdup(why);
-	g_cond_broadcast(&picture->changed);
-	g_mutex_unlock(&picture->lock);
 }
 
 static void close_channels(struct picture *picture)
@@ -86,7 +105,7 @@ static void close_channels(struct picture *picture)
 	fd_close(&picture->control);
 	g_mutex_lock(&picture->lock);
 	fd_close(&picture->vhost);
-	picture->ready = false;
+	picture->lock_pid = 0;
 	g_mutex_unlock(&picture->lock);
 	picture->said_hello = false;
 }
@@ -123,13 +142,13 @@ static void handle_exit(GPid pid, int status, gpointer opaque)
 	picture->child_source = 0;
 	picture->pid = 0;
 	close_channels(picture);
-	fail_dumps(picture, "the picture process died");
+	fail_questions(picture, "the picture process died");
 	if (picture->stopping) {
 		return;
 	}
-	if (!had_hello) {
+	if (!had_hello && !picture->was_ready) {
 		/* It said itself what is wrong; trying again would only say it again. */
-		give_up(picture, picture->was_ready ? how : "could not start");
+		picture->events->failed(picture->events);
 		return;
 	}
 	if (!may_restart(picture)) {
@@ -154,10 +173,6 @@ static void handle_hello(struct picture *picture, const struct control_message *
 	picture->last_pong_us = g_get_monotonic_time();
 	log_debug("picture: %s on %s", picture->hello.renderer, picture->hello.display);
 
-	g_mutex_lock(&picture->lock);
-	picture->ready = true;
-	g_cond_broadcast(&picture->changed);
-	g_mutex_unlock(&picture->lock);
 	if (again) {
 		picture->events->restarted(picture->events);
 	}
@@ -165,23 +180,30 @@ static void handle_hello(struct picture *picture, const struct control_message *
 
 static void handle_dump_done(struct picture *picture, const struct control_message *message)
 {
-	for (GList *link = picture->dumps.head; link; link = link->next) {
-		struct dump *dump = link->data;
-		g_autoptr(GError) error = NULL;
+	struct question *question = take_question(picture, message->header.cookie);
+	g_autoptr(GError) error = NULL;
 
-		if (dump->cookie != message->header.cookie) {
-			continue;
-		}
-		g_queue_delete_link(&picture->dumps, link);
-		if (!message->payload.status.ok) {
-			error = g_error_new(G_FILE_ERROR, G_FILE_ERROR_IO, "%.*s",
-					(int)sizeof(message->payload.status.message) - 1,
-					message->payload.status.message);
-		}
-		dump->done(dump->opaque, error);
-		g_free(dump);
+	if (!question || !question->dumped) {
+		g_free(question);
 		return;
 	}
+	if (!message->payload.status.ok) {
+		error = g_error_new(G_FILE_ERROR, G_FILE_ERROR_IO, "%.*s",
+				(int)sizeof(message->payload.status.message) - 1,
+				message->payload.status.message);
+	}
+	answer(question, error, NULL);
+}
+
+static void handle_statistics(struct picture *picture, const struct control_message *message)
+{
+	struct question *question = take_question(picture, message->header.cookie);
+
+	if (!question || !question->counted) {
+		g_free(question);
+		return;
+	}
+	answer(question, NULL, &message->payload.statistics);
 }
 
 static void dispatch(struct picture *picture, const struct control_message *message)
@@ -196,6 +218,9 @@ static void dispatch(struct picture *picture, const struct control_message *mess
 	case CONTROL_SCREENDUMP_DONE:
 		handle_dump_done(picture, message);
 		break;
+	case CONTROL_STATISTICS:
+		handle_statistics(picture, message);
+		break;
 	case CONTROL_INPUT:
 		picture->events->input(picture->events, &message->payload.input);
 		break;
@@ -203,7 +228,7 @@ static void dispatch(struct picture *picture, const struct control_message *mess
 		picture->events->closed(picture->events);
 		break;
 	case CONTROL_LOST:
-		picture_condemn(picture, "the renderer hangs");
+		picture_condemn(picture, picture_generation(picture), "the renderer hangs");
 		break;
 	default:
 		log_debug("picture: message %u is not for us", message->header.type);
@@ -243,7 +268,7 @@ static gboolean handle_ping(gpointer opaque)
 
 	if (picture->said_hello) {
 		if (g_get_monotonic_time() - picture->last_pong_us > PING_TIMEOUT_US) {
-			picture_condemn(picture, "no answer for 30 s");
+			picture_condemn(picture, picture_generation(picture), "no answer for 30 s");
 			picture->last_pong_us = g_get_monotonic_time();
 		}
 		/* silence is noticed anyway */
@@ -316,6 +341,8 @@ static bool spawn(struct picture *picture, GError **error)
 	}
 	g_mutex_lock(&picture->lock);
 	picture->vhost = vhost[0];
+	picture->generation++;
+	picture->lock_pid = picture->pid;
 	g_mutex_unlock(&picture->lock);
 	picture->control = control[0];
 	picture->control_source = g_unix_fd_add(
@@ -348,8 +375,7 @@ struct picture *picture_start(const char *program, const char *const *arguments,
 	picture->control = picture->vhost = -1;
 	picture->next_cookie = 1;
 	g_mutex_init(&picture->lock);
-	g_cond_init(&picture->changed);
-	g_queue_init(&picture->dumps);
+	g_queue_init(&picture->questions);
 	if (!spawn(picture, error)) {
 		picture_stop(picture);
 		return NULL;
@@ -395,38 +421,39 @@ void picture_stop(struct picture *picture)
 		}
 	}
 	close_channels(picture);
-	fail_dumps(picture, "the machine stops");
+	fail_questions(picture, "the machine stops");
 	g_strfreev(picture->argv);
-	g_free(picture->failure);
 	g_mutex_clear(&picture->lock);
-	g_cond_clear(&picture->changed);
 	g_free(picture);
 }
 
-int picture_wait_socket(struct picture *picture, GError **error)
+int picture_take_socket(struct picture *picture, uint64_t *ret_generation)
 {
 	g_mutex_lock(&picture->lock);
-	while (!picture->failure && !(picture->ready && picture->vhost >= 0)) {
-		g_cond_wait(&picture->changed, &picture->lock);
-	}
-	int fd = -1;
-	if (picture->failure) {
-		g_set_error_literal(error, G_SPAWN_ERROR, G_SPAWN_ERROR_FAILED, picture->failure);
-	} else {
-		fd = fd_steal(&picture->vhost);
+	int fd = fd_steal(&picture->vhost);
+	if (fd >= 0) {
+		*ret_generation = picture->generation;
 	}
 	g_mutex_unlock(&picture->lock);
 	return fd;
 }
 
-void picture_condemn(struct picture *picture, const char *reason)
+uint64_t picture_generation(struct picture *picture)
 {
-	GPid pid = picture->pid;
+	g_mutex_lock(&picture->lock);
+	uint64_t generation = picture->generation;
+	g_mutex_unlock(&picture->lock);
+	return generation;
+}
 
-	if (pid > 0) {
+void picture_condemn(struct picture *picture, uint64_t generation, const char *reason)
+{
+	g_mutex_lock(&picture->lock);
+	if (picture->lock_pid > 0 && picture->generation == generation) {
 		log_warn("%s: %s; it is killed", picture->argv[0], reason);
-		kill(pid, SIGKILL);
+		kill(picture->lock_pid, SIGKILL);
 	}
+	g_mutex_unlock(&picture->lock);
 }
 
 const struct control_hello *picture_hello(const struct picture *picture)
@@ -434,36 +461,50 @@ const struct control_hello *picture_hello(const struct picture *picture)
 	return picture->said_hello ? &picture->hello : NULL;
 }
 
-void picture_screendump(struct picture *picture, unsigned head, int take_fd,
-		void (*done)(void *opaque, const GError *error), void *opaque)
+/* Sends the message and remembers who wants its answer; takes the question. */
+static void ask(struct picture *picture, struct control_message *message, struct question *question)
 {
-	struct dump *dump = g_new0(struct dump, 1);
-	struct control_message message = {
-			.header =
-					{
-							.version = CONTROL_VERSION,
-							.type = CONTROL_SCREENDUMP,
-							.cookie = picture->next_cookie++,
-					},
-			.payload.screendump = {.head = head, .cursor = 1},
-			.fd = take_fd,
-	};
 	g_autoptr(GError) error = NULL;
 
-	*dump = (struct dump){.cookie = message.header.cookie, .done = done, .opaque = opaque};
+	message->header.version = CONTROL_VERSION;
+	message->header.cookie = question->cookie = picture->next_cookie++;
 	if (!picture->said_hello) {
 		error = g_error_new_literal(
 				G_FILE_ERROR, G_FILE_ERROR_AGAIN, "no picture process runs");
 	} else {
-		(void)control_send(picture->control, &message, &error);
+		(void)control_send(picture->control, message, &error);
 	}
-	fd_close(&take_fd);
 	if (error) {
-		done(opaque, error);
-		g_free(dump);
-		return;
+		answer(question, error, NULL);
+	} else {
+		g_queue_push_tail(&picture->questions, question);
 	}
-	g_queue_push_tail(&picture->dumps, dump);
+}
+
+void picture_screendump(struct picture *picture, unsigned head, int take_fd,
+		void (*done)(void *opaque, const GError *error), void *opaque)
+{
+	struct question *question = g_new0(struct question, 1);
+	struct control_message message = {
+			.header.type = CONTROL_SCREENDUMP,
+			.payload.screendump = {.head = head, .cursor = 1},
+			.fd = take_fd,
+	};
+
+	*question = (struct question){.dumped = done, .opaque = opaque};
+	ask(picture, &message, question);
+	fd_close(&take_fd);
+}
+
+void picture_query_statistics(struct picture *picture,
+		void (*done)(void *opaque, const struct control_statistics *statistics),
+		void *opaque)
+{
+	struct question *question = g_new0(struct question, 1);
+	struct control_message message = {.header.type = CONTROL_QUERY_STATISTICS, .fd = -1};
+
+	*question = (struct question){.counted = done, .opaque = opaque};
+	ask(picture, &message, question);
 }
 
 void picture_set_mode(struct picture *picture, unsigned head, uint32_t width, uint32_t height)

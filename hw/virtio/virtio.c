@@ -59,11 +59,12 @@ void virtio_device_finish(struct virtio_device *device)
 
 uint64_t virtio_device_offered(struct virtio_device *device)
 {
+	/* Kept once known: a device whose back end is away for a moment is asked again. */
 	if (!device->offered) {
-		device->offered = device->impl->features(device) | BIT(VIRTIO_F_VERSION_1) |
-				  BIT(VIRTIO_F_RING_INDIRECT_DESC) | BIT(VIRTIO_F_RING_EVENT_IDX);
+		device->offered = device->impl->features(device);
 	}
-	return device->offered;
+	return device->offered | BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_INDIRECT_DESC) |
+	       BIT(VIRTIO_F_RING_EVENT_IDX);
 }
 
 static gboolean handle_kick(int fd, GIOCondition condition, gpointer opaque)
@@ -75,12 +76,10 @@ static gboolean handle_kick(int fd, GIOCondition condition, gpointer opaque)
 	eventfd_take(fd);
 	g_mutex_lock(&device->lock);
 	/* A reset may have come between the kick and us. */
-	if (device->started && queue->vq) {
-		device->impl->kick(device, (unsigned)(queue - device->queues));
-		const char *broken = queue->vq ? virtqueue_broken(queue->vq) : NULL;
-		if (broken) {
-			virtio_device_broken(device, broken);
-		}
+	if (virtio_device_healthy(device) && queue->vq) {
+		unsigned index = (unsigned)(queue - device->queues);
+		device->impl->kick(device, index);
+		virtio_device_check_queue(device, index);
 	}
 	g_mutex_unlock(&device->lock);
 	return G_SOURCE_CONTINUE;
@@ -187,13 +186,15 @@ void virtio_device_set_status(struct virtio_device *device, uint8_t status)
 		reset(device);
 		return;
 	}
+	/* 2.1.1: a driver clears no bit but by a reset; a device that runs is not started again. */
+	status |= before;
 	/* virtio 1.3 3.1.1: FEATURES_OK sticks only if the device can live with the subset. */
 	if ((status & VIRTIO_STATUS_FEATURES_OK) && !(before & VIRTIO_STATUS_FEATURES_OK) &&
 			((device->negotiated & ~virtio_device_offered(device)) ||
 					!(device->negotiated & BIT(VIRTIO_F_VERSION_1)))) {
 		status &= (uint8_t)~VIRTIO_STATUS_FEATURES_OK;
 	}
-	device->status = (uint8_t)(status | (before & VIRTIO_STATUS_NEEDS_RESET));
+	device->status = status;
 	if ((status & VIRTIO_STATUS_DRIVER_OK) && !(before & VIRTIO_STATUS_DRIVER_OK)) {
 		if (!(status & VIRTIO_STATUS_FEATURES_OK)) {
 			virtio_device_broken(device, "DRIVER_OK without FEATURES_OK");
@@ -224,9 +225,22 @@ void virtio_config_changed(struct virtio_device *device)
 
 void virtio_device_broken(struct virtio_device *device, const char *reason)
 {
+	if (device->status & VIRTIO_STATUS_NEEDS_RESET) {
+		return;
+	}
 	guest_error("virtio device %u: %s; it waits for a reset", device->impl->id, reason);
 	device->status |= VIRTIO_STATUS_NEEDS_RESET;
 	if (device->status & VIRTIO_STATUS_DRIVER_OK) {
 		device->notify_config(device);
+	}
+}
+
+void virtio_device_check_queue(struct virtio_device *device, unsigned index)
+{
+	const struct virtqueue *vq = device->queues[index].vq;
+	const char *reason = vq ? virtqueue_broken(vq) : NULL;
+
+	if (reason) {
+		virtio_device_broken(device, reason);
 	}
 }

@@ -107,7 +107,19 @@ void virtio_notify(struct virtio_device *device, unsigned queue);
 /* The configuration space changed: a new generation, and an interrupt. Takes the lock. */
 void virtio_config_changed(struct virtio_device *device);
 
-/* Gives the device up until the driver resets it, after a broken queue; logs why. Lock held. */
+/*
+ * Gives the device up until the driver resets it, after a broken queue; logs why. No kick is
+ * handled until then. Lock held.
+ */
 void virtio_device_broken(struct virtio_device *device, const char *reason);
+
+/* Gives the device up if this queue is broken. Done after every kick; for devices that pop elsewhere. Lock held. */
+void virtio_device_check_queue(struct virtio_device *device, unsigned queue);
+
+/* Whether the device works: started and not given up. Lock held. */
+static inline bool virtio_device_healthy(const struct virtio_device *device)
+{
+	return device->started && !(device->status & VIRTIO_STATUS_NEEDS_RESET);
+}
 
 #endif

@@ -27,11 +27,14 @@ static void back_end_failed(struct virtio_gpu_pci *gpu, const GError *error)
 {
 	if (vhost_user_frontend_connected(gpu->frontend)) {
 		vhost_user_frontend_disconnect(gpu->frontend);
-		picture_condemn(gpu->picture, error->message);
+		picture_condemn(gpu->picture, gpu->generation, error->message);
 	}
 }
 
-/* Waits for the picture if it is not there yet: the first time a driver looks. Lock held. */
+/*
+ * Connects to the process that runs now, if that was not done. It may still be starting: its first answer
+ * takes that long. False while there is none; the next look tries again. Lock held.
+ */
 static bool ensure_connected(struct virtio_gpu_pci *gpu)
 {
 	g_autoptr(GError) error = NULL;
@@ -39,12 +42,8 @@ static bool ensure_connected(struct virtio_gpu_pci *gpu)
 	if (vhost_user_frontend_connected(gpu->frontend)) {
 		return true;
 	}
-	if (gpu->failed) {
-		return false;
-	}
-	int socket = picture_wait_socket(gpu->picture, &error);
+	int socket = picture_take_socket(gpu->picture, &gpu->generation);
 	if (socket < 0) {
-		gpu->failed = true;
 		return false;
 	}
 	if (!vhost_user_frontend_connect(gpu->frontend, socket, &error)) {
@@ -92,20 +91,25 @@ static void gpu_config_write(
 	}
 }
 
-static bool gpu_start(struct virtio_device *device)
+/* Hands the rings to the process that is connected. Lock held. */
+static bool start_rings(struct virtio_gpu_pci *gpu)
 {
-	struct virtio_gpu_pci *gpu = gpu_of(device);
 	g_autoptr(GError) error = NULL;
 
-	if (!ensure_connected(gpu)) {
-		return false;
-	}
 	if (!vhost_user_frontend_start(gpu->frontend, &error)) {
 		guest_error("%s: %s", device_name(&gpu->transport.pci.base), error->message);
 		back_end_failed(gpu, error);
 		return false;
 	}
+	gpu->rings_generation = gpu->generation;
 	return true;
+}
+
+static bool gpu_start(struct virtio_device *device)
+{
+	struct virtio_gpu_pci *gpu = gpu_of(device);
+
+	return ensure_connected(gpu) && start_rings(gpu);
 }
 
 static void gpu_stop(struct virtio_device *device)
@@ -130,6 +134,11 @@ static const struct virtio_device_impl gpu_impl = {
 		.stop = gpu_stop,
 };
 
+static void sync_writes(struct external_writer *writer)
+{
+	vhost_user_frontend_sync_log(container_of(writer, struct virtio_gpu_pci, writer)->frontend);
+}
+
 static void handle_config_changed(struct vhost_user_frontend_events *events)
 {
 	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, frontend_events);
@@ -140,13 +149,15 @@ static void handle_config_changed(struct vhost_user_frontend_events *events)
 static void handle_restarted(struct picture_events *events)
 {
 	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, picture_events);
-	g_autoptr(GError) error = NULL;
 
 	g_mutex_lock(&gpu->device.lock);
-	vhost_user_frontend_disconnect(gpu->frontend);
+	/* A vCPU that looked meanwhile may have connected already; the rings are ours to hand over. */
+	if (gpu->generation != picture_generation(gpu->picture)) {
+		vhost_user_frontend_disconnect(gpu->frontend);
+	}
 	if (ensure_connected(gpu) && gpu->device.started &&
-			!vhost_user_frontend_start(gpu->frontend, &error)) {
-		back_end_failed(gpu, error);
+			gpu->rings_generation != gpu->generation) {
+		(void)start_rings(gpu); /* a failure condemns the process: there will be another */
 	}
 	g_mutex_unlock(&gpu->device.lock);
 }
@@ -169,6 +180,15 @@ static void handle_closed(struct picture_events *events)
 	}
 }
 
+static void handle_failed(struct picture_events *events)
+{
+	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, picture_events);
+
+	if (gpu->host && gpu->host->failed) {
+		gpu->host->failed(gpu->host);
+	}
+}
+
 bool virtio_gpu_pci_start_picture(struct virtio_gpu_pci *gpu, const char *program,
 		const char *const *arguments, struct virtio_gpu_host *host, GError **error)
 {
@@ -177,6 +197,7 @@ bool virtio_gpu_pci_start_picture(struct virtio_gpu_pci *gpu, const char *progra
 			.restarted = handle_restarted,
 			.input = handle_input,
 			.closed = handle_closed,
+			.failed = handle_failed,
 	};
 	gpu->picture = picture_start(program, arguments, &gpu->picture_events, error);
 	return gpu->picture != NULL;
@@ -192,6 +213,8 @@ static bool gpu_realize(struct device *base, struct machine *machine, GError **e
 	}
 	gpu->frontend_events.config_changed = handle_config_changed;
 	gpu->frontend = vhost_user_frontend_create(&gpu->device, &gpu->frontend_events);
+	gpu->writer.sync = sync_writes;
+	machine_add_writer(machine, &gpu->writer);
 	return virtio_pci_realize(
 			&gpu->transport, machine, &gpu->device, PCI_CLASS_DISPLAY_OTHER, error);
 }
@@ -200,6 +223,9 @@ static void gpu_unrealize(struct device *base)
 {
 	struct virtio_gpu_pci *gpu = container_of(base, struct virtio_gpu_pci, transport.pci.base);
 
+	if (gpu->frontend) {
+		machine_remove_writer(gpu->device.machine, &gpu->writer);
+	}
 	virtio_pci_unrealize(&gpu->transport);
 	vhost_user_frontend_destroy(gpu->frontend);
 	gpu->frontend = NULL;
@@ -250,6 +276,41 @@ static const struct property gpu_properties[] = {
 				.min = 1048576,
 				.max = UINT64_C(1) << 40,
 				.help = "host memory its resources may take"},
+		{.name = "max_contexts",
+				.type = PROPERTY_UINT32,
+				.offset = offsetof(struct virtio_gpu_pci, config.max_contexts),
+				.default_value = "128",
+				.min = 1,
+				.max = 65536,
+				.help = "3D contexts at once"},
+		{.name = "max_resources",
+				.type = PROPERTY_UINT32,
+				.offset = offsetof(struct virtio_gpu_pci, config.max_resources),
+				.default_value = "16384",
+				.min = 1,
+				.max = 1 << 24,
+				.help = "resources at once"},
+		{.name = "max_request",
+				.type = PROPERTY_SIZE,
+				.offset = offsetof(struct virtio_gpu_pci, config.max_request),
+				.default_value = "8M",
+				.min = 4096,
+				.max = 1 << 30,
+				.help = "length of one command"},
+		{.name = "max_shader",
+				.type = PROPERTY_SIZE,
+				.offset = offsetof(struct virtio_gpu_pci, config.max_shader),
+				.default_value = "1M",
+				.min = 1024,
+				.max = 1 << 30,
+				.help = "text of one shader"},
+		{.name = "hang_time",
+				.type = PROPERTY_UINT32,
+				.offset = offsetof(struct virtio_gpu_pci, config.hang_time),
+				.default_value = "15000",
+				.min = 100,
+				.max = 3600000,
+				.help = "milliseconds after which a request counts as a hang"},
 		{0},
 };
 

@@ -3,6 +3,7 @@
 #ifndef HW_VIRTIO_VIRTIO_GPU_PCI_H
 #define HW_VIRTIO_VIRTIO_GPU_PCI_H
 
+#include "hw/pc/machine.h"
 #include "hw/virtio/picture.h"
 #include "hw/virtio/vhost_user_frontend.h"
 #include "hw/virtio/virtio_pci.h"
@@ -11,6 +12,7 @@
 struct virtio_gpu_host {
 	void (*input)(struct virtio_gpu_host *host, const struct control_input *input);
 	void (*closed)(struct virtio_gpu_host *host);
+	void (*failed)(struct virtio_gpu_host *host); /* the picture could not start */
 };
 
 struct virtio_gpu_pci {
@@ -22,6 +24,9 @@ struct virtio_gpu_pci {
 		uint32_t xres, yres; /* pixels */
 		bool edid;
 		uint64_t max_hostmem; /* bytes */
+		uint32_t max_contexts, max_resources;
+		uint64_t max_request, max_shader; /* bytes */
+		uint32_t hang_time; /* milliseconds */
 	} config;
 
 	struct picture *picture;
@@ -29,7 +34,9 @@ struct virtio_gpu_pci {
 	struct virtio_gpu_host *host;
 	struct vhost_user_frontend *frontend;
 	struct vhost_user_frontend_events frontend_events;
-	bool failed; /* there will be no picture any more */
+	struct external_writer writer;
+	uint64_t generation; /* the process the front end is connected to; guarded by device.lock */
+	uint64_t rings_generation; /* the process that has the rings; guarded by device.lock */
 };
 
 extern const struct device_class virtio_gpu_pci_class, virtio_gpu_gl_pci_class;

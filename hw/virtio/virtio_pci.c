@@ -158,6 +158,16 @@ static void route_calls(struct virtio_device *device, bool on)
 	}
 }
 
+/* Calls that go past us must find the way the driver chose now. Lock held. */
+static void vectors_changed(struct virtio_pci *transport)
+{
+	struct virtio_device *device = transport->device;
+
+	if (virtio_device_is_external(device) && device->started) {
+		route_calls(device, true);
+	}
+}
+
 static uint64_t common_read_queue(struct virtio_pci *transport, uint64_t offset)
 {
 	const struct virtio_queue *queue = selected_queue(transport);
@@ -264,10 +274,12 @@ static void common_write_queue(
 	}
 	if (offset == COMMON_QUEUE_VECTOR) {
 		queue->vector = valid_vector(transport, value);
+		vectors_changed(transport);
 		return;
 	}
-	if (queue->enabled) {
-		guest_error("virtio-pci %s: write to register %#x of an enabled queue",
+	/* 4.1.5.1.3: queues are set up before DRIVER_OK and stay so until a reset. */
+	if (queue->enabled || (transport->device->status & VIRTIO_STATUS_DRIVER_OK)) {
+		guest_error("virtio-pci %s: write to register %#x of a queue in use",
 				device_name(&transport->pci.base), (unsigned)offset);
 		return;
 	}
@@ -338,6 +350,7 @@ static void common_write(
 		break;
 	case COMMON_CONFIG_VECTOR:
 		transport->config_vector = valid_vector(transport, value);
+		vectors_changed(transport);
 		break;
 	case COMMON_STATUS:
 		virtio_device_set_status(transport->device, (uint8_t)value);
@@ -406,20 +419,34 @@ static void registers_write(
 	g_mutex_unlock(&device->lock);
 }
 
-/* The window through which the registers can be reached by configuration cycles alone (4.1.4.9). */
-static bool access_window(
-		const struct virtio_pci *transport, uint64_t *ret_offset, unsigned *ret_size)
+/*
+ * The window through which the registers can be reached by configuration cycles alone (4.1.4.9):
+ * what the guest pointed it at, if that is somewhere.
+ */
+struct access_window {
+	uint32_t offset, size;
+	uint32_t data; /* what was written last */
+};
+
+static bool access_window(struct virtio_pci *transport, struct access_window *ret_window)
 {
 	const uint8_t *cap = transport->pci.config + transport->access_capability;
-	uint32_t offset = le32_load(cap + CAP_OFFSET);
-	uint32_t length = le32_load(cap + CAP_LENGTH);
 
-	if (cap[CAP_BAR] != REGISTER_BAR || (length != 1 && length != 2 && length != 4) ||
-			offset % length != 0 || !range_within(offset, length, REGISTERS_SIZE)) {
+	g_mutex_lock(&transport->pci.lock);
+	const struct access_window window = {
+			.offset = le32_load(cap + CAP_OFFSET),
+			.size = le32_load(cap + CAP_LENGTH),
+			.data = le32_load(cap + CAP_EXTRA),
+	};
+	bool ok = cap[CAP_BAR] == REGISTER_BAR;
+	g_mutex_unlock(&transport->pci.lock);
+
+	if (!ok || (window.size != 1 && window.size != 2 && window.size != 4) ||
+			window.offset % window.size != 0 ||
+			!range_within(window.offset, window.size, REGISTERS_SIZE)) {
 		return false;
 	}
-	*ret_offset = offset;
-	*ret_size = length;
+	*ret_window = window;
 	return true;
 }
 
@@ -427,13 +454,12 @@ static void config_reading(struct pci_device *pci, unsigned offset, unsigned len
 {
 	struct virtio_pci *transport = container_of(pci, struct virtio_pci, pci);
 	unsigned data = transport->access_capability + CAP_EXTRA;
-	uint64_t at;
-	unsigned size;
+	struct access_window window;
 
-	if (ranges_overlap(offset, len, data, 4) && access_window(transport, &at, &size)) {
-		uint64_t value = registers_read(&transport->registers, at, size);
+	if (ranges_overlap(offset, len, data, 4) && access_window(transport, &window)) {
+		uint64_t value = registers_read(&transport->registers, window.offset, window.size);
 		g_mutex_lock(&pci->lock);
-		le_store(pci->config + data, value, size);
+		le_store(pci->config + data, value, window.size);
 		g_mutex_unlock(&pci->lock);
 	}
 }
@@ -442,11 +468,16 @@ static void config_written(struct pci_device *pci, unsigned offset, unsigned len
 {
 	struct virtio_pci *transport = container_of(pci, struct virtio_pci, pci);
 	unsigned data = transport->access_capability + CAP_EXTRA;
-	uint64_t at;
-	unsigned size;
+	struct access_window window;
 
-	if (ranges_overlap(offset, len, data, 4) && access_window(transport, &at, &size)) {
-		registers_write(&transport->registers, at, le_load(pci->config + data, size), size);
+	if (ranges_overlap(offset, len, data, 4) && access_window(transport, &window)) {
+		uint64_t mask = UINT32_MAX >> (32 - 8 * window.size);
+		registers_write(&transport->registers, window.offset, window.data & mask,
+				window.size);
+	} else if (msix_control_written(pci, offset, len)) {
+		g_mutex_lock(&transport->device->lock);
+		vectors_changed(transport);
+		g_mutex_unlock(&transport->device->lock);
 	}
 }
 
@@ -476,6 +507,7 @@ static void add_capabilities(struct virtio_pci *transport)
 
 	unsigned cap = add_capability(transport, CAP_PCI, 0, 0, 4);
 	transport->access_capability = cap;
+	pci->config[cap + CAP_BAR] = 0; /* the guest's to set */
 	pci->writable[cap + CAP_BAR] = 0xff;
 	memset(pci->writable + cap + CAP_OFFSET, 0xff, 4);
 	memset(pci->writable + cap + CAP_LENGTH, 0xff, 4);
@@ -502,8 +534,6 @@ bool virtio_pci_realize(struct virtio_pci *transport, struct machine *machine,
 	device->notify_queue = notify_queue;
 	device->notify_config = notify_config;
 	device->route_calls = route_calls;
-	device->offered = device->impl->features(device) | BIT(VIRTIO_F_VERSION_1) |
-			  BIT(VIRTIO_F_RING_INDIRECT_DESC) | BIT(VIRTIO_F_RING_EVENT_IDX);
 
 	transport->registers = (struct io_region){
 			.name = "virtio-pci",
@@ -530,6 +560,8 @@ bool virtio_pci_realize(struct virtio_pci *transport, struct machine *machine,
 void virtio_pci_unrealize(struct virtio_pci *transport)
 {
 	if (transport->device) {
+		/* First, so that no vCPU starts the device again. */
+		pci_device_withdraw(&transport->pci);
 		virtio_pci_reset(transport);
 		for (unsigned i = 0; i < transport->device->impl->queues; i++) {
 			address_space_remove_eventfd(&transport->registers,
@@ -541,6 +573,18 @@ void virtio_pci_unrealize(struct virtio_pci *transport)
 	transport->device = NULL;
 }
 
+static void reset_window(struct virtio_pci *transport)
+{
+	struct pci_device *pci = &transport->pci;
+
+	g_mutex_lock(&pci->lock);
+	for (unsigned i = 0; transport->access_capability > 0 && i < CAP_SIZE + 4; i++) {
+		unsigned at = transport->access_capability + i;
+		pci->config[at] &= (uint8_t)~pci->writable[at];
+	}
+	g_mutex_unlock(&pci->lock);
+}
+
 void virtio_pci_reset(struct virtio_pci *transport)
 {
 	struct virtio_device *device = transport->device;
@@ -550,4 +594,5 @@ void virtio_pci_reset(struct virtio_pci *transport)
 	reset_registers(transport);
 	g_mutex_unlock(&device->lock);
 	pci_device_reset(&transport->pci);
+	reset_window(transport);
 }

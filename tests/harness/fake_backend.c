@@ -390,8 +390,8 @@ static bool fake_scanout_image(struct gpu_backend *backend, uint32_t resource_id
 	if (textures) {
 		ret_frame->kind = DISPLAY_IMAGE_TEXTURE;
 		ret_frame->texture = resource_id;
-		ret_frame->image_width = 1;
-		ret_frame->image_height = 1;
+		ret_frame->image_width = GPU_MAX_IMAGE_SIZE;
+		ret_frame->image_height = GPU_MAX_IMAGE_SIZE;
 	}
 	return textures;
 }
@@ -555,6 +555,13 @@ void fake_renderer_textures(struct fake_renderer *fake, bool on)
 {
 	pthread_mutex_lock(&fake->lock);
 	fake->textures = on;
+	pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_renderer_note(struct fake_renderer *fake, const char *line)
+{
+	pthread_mutex_lock(&fake->lock);
+	g_string_append_printf(fake->log, "%s\n", line);
 	pthread_mutex_unlock(&fake->lock);
 }
 

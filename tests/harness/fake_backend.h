@@ -57,6 +57,9 @@ void fake_renderer_unblock(struct fake_renderer *fake);
 /* Images can be shown as textures whose name is the resource's id. */
 void fake_renderer_textures(struct fake_renderer *fake, bool on);
 
+/* Adds a line to the log, so that the order with calls of others shows. */
+void fake_renderer_note(struct fake_renderer *fake, const char *line);
+
 /* Takes the log: one line a call, "name arguments\n". Free it. */
 char *fake_renderer_take_log(struct fake_renderer *fake);
 

@@ -71,6 +71,9 @@ static void guest_unmap(struct gpu_client *client, struct gpu_mapping *mapping, 
 	guest->mapped--;
 	guest->unmapped_written += written;
 	pthread_mutex_unlock(&guest->lock);
+	if (guest->fake) {
+		fake_renderer_note(guest->fake, "unmap");
+	}
 }
 
 static void guest_written(struct gpu_client *client, uint64_t address, size_t len)
@@ -260,17 +263,25 @@ static void handle_reset_done(void *opaque)
 	pthread_mutex_unlock(&guest->lock);
 }
 
-void gpu_guest_reset(struct gpu_guest *guest)
+void gpu_guest_reset_start(struct gpu_guest *guest)
+{
+	guest->resets_started++;
+	gpu_reset(guest->gpu, handle_reset_done, guest);
+}
+
+void gpu_guest_reset_wait(struct gpu_guest *guest)
 {
 	pthread_mutex_lock(&guest->lock);
-	unsigned before = guest->resets;
-	pthread_mutex_unlock(&guest->lock);
-	gpu_reset(guest->gpu, handle_reset_done, guest);
-	pthread_mutex_lock(&guest->lock);
-	while (guest->resets == before) {
+	while (guest->resets < guest->resets_started) {
 		pthread_cond_wait(&guest->changed, &guest->lock);
 	}
 	pthread_mutex_unlock(&guest->lock);
+}
+
+void gpu_guest_reset(struct gpu_guest *guest)
+{
+	gpu_guest_reset_start(guest);
+	gpu_guest_reset_wait(guest);
 }
 
 static void handle_dumped(void *opaque, const GError *error)

@@ -36,6 +36,7 @@ struct gpu_guest {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	unsigned completions, config_changes, resets; /* guarded by lock */
+	unsigned resets_started; /* the test's */
 	unsigned mapped; /* guarded by lock: mappings that live */
 	unsigned unmapped_written; /* guarded by lock: unmaps with written set */
 	uint64_t written_guest, written_len; /* guarded by lock: the last written() */
@@ -85,8 +86,10 @@ uint32_t gpu_guest_cursor(struct gpu_guest *guest, const void *out, size_t len);
 /* Waits until the worker has handled what was sent before. */
 void gpu_guest_sync(struct gpu_guest *guest);
 
-/* Resets the device and waits for it. */
+/* Resets the device and waits for it; or in two steps. */
 void gpu_guest_reset(struct gpu_guest *guest);
+void gpu_guest_reset_start(struct gpu_guest *guest);
+void gpu_guest_reset_wait(struct gpu_guest *guest);
 
 /* Takes a picture of the head into an unlinked file; returns its descriptor, -1 with dump_error set. */
 int gpu_guest_screendump(struct gpu_guest *guest, unsigned head, bool cursor);

@@ -16,9 +16,10 @@
 
 #include <setjmp.h>
 
+struct address_space;
 struct apic;
 struct block_cache;
-struct cpuid_table;
+struct clock;
 struct guest_memory;
 struct soft_engine;
 
@@ -46,6 +47,11 @@ enum tlb_set {
 	TLB_SUPERVISOR,
 	TLB_SUPERVISOR_AC, /* supervisor with EFLAGS.AC = 1, or without SMAP */
 	TLB_USER,
+	/*
+	 * User with alignment checks on: never holds anything, so that the slow path sees every
+	 * access.
+	 */
+	TLB_ALIGNED,
 	TLB_SET_COUNT,
 };
 
@@ -66,6 +72,34 @@ struct tlb_entry {
 struct tlb {
 	struct tlb_entry read[TLB_ENTRIES];
 	struct tlb_entry write[TLB_ENTRIES];
+};
+
+/* Instruction fetches, for mmu_translate_fetch(): [0] supervisor, [1] user. */
+#define TLB_FETCH_ENTRIES 256u
+
+struct tlb_fetch {
+	uint64_t tag; /* as in struct tlb_entry */
+	uint64_t physical; /* of the page */
+	const uint8_t *host; /* of the page; NULL if it is not RAM */
+};
+
+/*
+ * Which entries have been filled since the last flush, so that a flush clears those and not the
+ * whole tables. Global pages have a log of their own, because most flushes spare them.
+ */
+#define TLB_LOG_SLOTS 2048u
+
+struct tlb_log {
+	uint32_t count; /* above TLB_LOG_SLOTS: more than the log holds, flush everything */
+	uint16_t slots[TLB_LOG_SLOTS];
+};
+
+/* Large pages in the TLB: INVLPG anywhere in one drops all of it. */
+#define TLB_LARGE_PAGES 32u
+
+struct tlb_large_page {
+	uint64_t base, mask;
+	bool global;
 };
 
 /* Why the run loop must look up; set by any thread with cpu_request(), taken by the vCPU. */
@@ -102,9 +136,10 @@ struct cpu {
 	uint8_t mode; /* enum insn_mode: of CS */
 	uint8_t stack_size; /* bytes a stack pointer has: 2, 4 or 8 */
 	uint8_t cpl;
-	uint8_t interrupt_shadow; /* 1 during the instruction after STI, MOV SS, POP SS */
-	/* some data segment needs limit or type checks: not flat 32-bit, not 64-bit mode */
-	bool segments_checked;
+	/* INTERRUPT_SHADOW_* during the instruction after STI, MOV SS, POP SS */
+	uint8_t interrupt_shadow;
+	/* bit per enum x86_segment_reg: needs limit or type checks; 0 in 64-bit mode */
+	uint8_t segments_checked;
 	uint64_t instructions; /* executed so far, this vCPU; statistics and virtual time */
 
 	struct x86_segment seg[X86_SEGMENT_COUNT]; /* hidden parts included */
@@ -114,6 +149,9 @@ struct cpu {
 	uint64_t efer;
 	uint64_t dr[8];
 	bool nmi_blocked; /* between NMI and IRET */
+	uint8_t nmi_pending; /* taken from nmi_queued; one is kept while blocked, else two */
+	uint32_t nmi_queued; /* atomic: NMIs that arrived and were not looked at */
+	uint32_t debug_pending; /* DR6 bits of the #DB trap due after this instruction */
 	enum cpu_activity activity;
 
 	struct cpu_fx fx;
@@ -137,12 +175,43 @@ struct cpu {
 		uint32_t error;
 	} fault;
 
+	/*
+	 * The event being delivered: a fault meanwhile makes a double fault of some. Owned by
+	 * interrupt.c.
+	 */
+	struct {
+		bool active;
+		uint8_t vector;
+		uint8_t kind; /* enum interrupt_kind */
+	} delivery;
+
+	bool debugger_step; /* stop after each instruction, with debugger_stop set */
+	bool debugger_breakpoints; /* stop at INT3, with debugger_stop set */
+	bool debugger_stop;
+
+	uint64_t tsc_hz; /* of the guest's TSC */
+	uint64_t tsc_base; /* of the host, when the guest's starts at 0; the same for all vCPUs */
+	bool tsc_virtual; /* the TSC follows clock, not the host's TSC */
+	struct clock *clock;
+
+	uint32_t sleeping; /* futex: 1 while the vCPU waits in cpu_wait() */
 	unsigned index; /* 0..; also the initial APIC id */
 	struct soft_engine *engine;
 	struct apic *apic;
 	struct block_cache *blocks;
 	struct guest_memory *memory;
+	struct address_space *space, *ports;
 
+	/*
+	 * Guest-physical address of the local APIC's registers, UINT64_MAX in x2APIC mode and
+	 * while it is off.
+	 */
+	uint64_t apic_page;
+	uint64_t fetch_epoch; /* changes when a mmu_translate_fetch() answer may be out of date */
+	struct tlb_log tlb_log[2]; /* [1]: global pages */
+	struct tlb_large_page tlb_large[TLB_LARGE_PAGES];
+	uint32_t tlb_large_count; /* above TLB_LARGE_PAGES: more than the table holds */
+	struct tlb_fetch tlb_fetch[2][TLB_FETCH_ENTRIES];
 	struct tlb tlbs[TLB_SET_COUNT];
 };
 
@@ -165,6 +234,38 @@ void cpu_update_mode(struct cpu *cpu);
 
 /* Puts the processor into its power-up (init false) or INIT state (SDM vol. 3, table 10-1). */
 void cpu_reset(struct cpu *cpu, bool init);
+
+/*
+ * Allocates what a vCPU needs and powers it up; memory, spaces and clock are borrowed. The APIC is
+ * the caller's.
+ */
+struct cpu *cpu_create(unsigned index, struct guest_memory *memory, struct address_space *space,
+		struct address_space *ports, struct clock *clock);
+void cpu_destroy(struct cpu *cpu);
+
+/* Blocks the vCPU's thread until a request bit is set. */
+void cpu_wait(struct cpu *cpu);
+
+/* The guest's time-stamp counter now. */
+uint64_t cpu_tsc(const struct cpu *cpu);
+
+/*
+ * Changes of control registers with all their side effects (mode, TLB). The checks that raise #GP
+ * are the callers': cpu_cr0_valid() and cpu_cr4_valid() say whether MOV to CR may load the value
+ * now.
+ */
+bool cpu_cr0_valid(const struct cpu *cpu, uint64_t value);
+bool cpu_cr4_valid(const struct cpu *cpu, uint64_t value);
+void cpu_set_cr0(struct cpu *cpu, uint64_t value);
+void cpu_set_cr3(struct cpu *cpu, uint64_t value);
+void cpu_set_cr4(struct cpu *cpu, uint64_t value);
+void cpu_set_efer(struct cpu *cpu, uint64_t value);
+
+/* Replaces RFLAGS whole (fixed bits applied) and does what follows from new IF, TF, VM and AC. */
+void cpu_set_rflags(struct cpu *cpu, uint64_t value);
+
+/* What a SIPI does: real mode at vector * 4 KiB. */
+void cpu_start_at(struct cpu *cpu, uint8_t vector);
 
 void cpu_get_state(const struct cpu *cpu, struct x86_state *ret_state);
 void cpu_set_state(struct cpu *cpu, const struct x86_state *state);

@@ -30,6 +30,13 @@ uint64_t mmu_load_supervisor(struct cpu *cpu, uint64_t linear, unsigned size);
 void mmu_store_supervisor(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned size);
 
 /*
+ * Stack frames of a privilege level that is not yet, or no longer, the current one: explicit
+ * accesses as that CPL makes them.
+ */
+uint64_t mmu_load_as(struct cpu *cpu, unsigned cpl, uint64_t linear, unsigned size);
+void mmu_store_as(struct cpu *cpu, unsigned cpl, uint64_t linear, uint64_t value, unsigned size);
+
+/*
  * Any length: for FXSAVE images, SSE operands and the like. A store that faults on its second page
  * writes nothing.
  */
@@ -56,6 +63,20 @@ uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **r
 
 /* Debugger's view: translates without faults or A/D bits. False if not mapped. */
 bool mmu_translate_debug(struct cpu *cpu, uint64_t linear, uint64_t *ret_physical);
+
+/*
+ * Decoded code, as far as stores must know of it; the block cache implements both. A page it covers
+ * gets no write entries in the TLB, so that every store into it is reported.
+ */
+bool code_covers_page(struct cpu *cpu, uint64_t physical_page);
+void code_written(struct cpu *cpu, uint64_t physical, size_t len);
+
+/*
+ * Reads and writes of guest-physical memory by the processor itself: RAM, ROM, devices, its own
+ * APIC page.
+ */
+uint64_t mmu_physical_load(struct cpu *cpu, uint64_t physical, unsigned size);
+void mmu_physical_store(struct cpu *cpu, uint64_t physical, uint64_t value, unsigned size);
 
 void mmu_flush_all(struct cpu *cpu);
 void mmu_flush_non_global(struct cpu *cpu);

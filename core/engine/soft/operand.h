@@ -48,7 +48,7 @@ static inline bool linear_is_canonical(uint64_t linear)
 static inline uint64_t segment_linear(struct cpu *cpu, unsigned segment, uint64_t offset,
 		size_t len, enum mmu_access access)
 {
-	if (likely(!cpu->segments_checked)) {
+	if (likely(!(cpu->segments_checked & BIT(segment)))) {
 		uint64_t linear = cpu->seg_base[segment] + offset;
 		if (cpu->mode != INSN_MODE_64) {
 			linear = (uint32_t)linear;

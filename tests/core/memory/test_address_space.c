@@ -226,6 +226,29 @@ static void test_region(void **state)
 	address_space_remove(&toy.region);
 }
 
+static void test_byte_wide_region(void **state)
+{
+	struct address_space *ports = address_space_create("ports", NULL);
+	struct toy toy = toy_new(0x11, 4, 0);
+	(void)state;
+
+	toy.region.byte_wide = true;
+	address_space_add(ports, 0x40, &toy.region);
+	address_space_write(ports, 0x40, 0x44332211, 4);
+	assert_int_equal(toy.writes, 4);
+	assert_int_equal(toy.offset, 3);
+	assert_int_equal(toy.value, 0x44);
+	assert_int_equal(toy.size, 1);
+	assert_int_equal(address_space_read(ports, 0x41, 2), 0x1111);
+	assert_int_equal(toy.reads, 2);
+	assert_int_equal(toy.offset, 2);
+	assert_int_equal(toy.size, 1);
+	/* Half in, half out. */
+	assert_int_equal(address_space_read(ports, 0x43, 2), 0xff11);
+	address_space_remove(&toy.region);
+	address_space_destroy(ports);
+}
+
 static void test_region_at_the_end(void **state)
 {
 	struct fixture *f = *state;
@@ -306,6 +329,24 @@ static void test_region_moves_itself(void **state)
 	assert_int_equal(address_space_read(f->space, 0x40000, 1), 0xab);
 	address_space_quiesce(f->space);
 	address_space_remove(&toy.region);
+}
+
+/* Port 0xcf9 inside 0xcf8: the narrow register answers only to what begins with it. */
+static void test_register_inside_another(void **state)
+{
+	struct fixture *f = *state;
+	struct toy wide = toy_new(0xab, 4, 0), narrow = toy_new(0xcd, 1, 1);
+
+	address_space_add(f->space, 0x10000, &wide.region);
+	address_space_add(f->space, 0x10001, &narrow.region);
+	address_space_write(f->space, 0x10000, 0, 4);
+	assert_int_equal(wide.writes, 1);
+	assert_int_equal(narrow.writes, 0);
+	address_space_write(f->space, 0x10001, 0, 1);
+	assert_int_equal(wide.writes, 1);
+	assert_int_equal(narrow.writes, 1);
+	address_space_remove(&wide.region);
+	address_space_remove(&narrow.region);
 }
 
 static void test_eventfds(void **state)
@@ -448,10 +489,13 @@ int main(void)
 			cmocka_unit_test_setup_teardown(test_rom_is_read_only, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_nothing_there, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_region, setup, teardown),
+			cmocka_unit_test(test_byte_wide_region),
 			cmocka_unit_test_setup_teardown(test_region_at_the_end, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_priorities, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_ram_wins, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_region_moves_itself, setup, teardown),
+			cmocka_unit_test_setup_teardown(
+					test_register_inside_another, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_eventfds, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_listener, setup, teardown),
 			cmocka_unit_test(test_ports_have_no_ram),

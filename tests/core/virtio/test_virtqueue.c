@@ -272,6 +272,21 @@ static void test_buffer_across_regions(void **state)
 	assert_string_equal(f->hook.log->str, "w(8ffc,4)w(9000,2)");
 }
 
+/* RAM at the end of the address space does not go on at its start. */
+static void test_buffer_does_not_wrap(void **state)
+{
+	struct fixture *f = *state;
+	const struct driver_buffer buffer = {UINT64_MAX - 3, 8, true};
+	auto_fd int fd = memfd_create_sized("top", GUEST_PAGE_SIZE, NULL);
+
+	assert_true(guest_memory_add(f->memory, UINT64_MAX - GUEST_PAGE_SIZE + 1, GUEST_PAGE_SIZE,
+			fd, 0, 0, NULL));
+	start(f);
+	driver_queue_add(&f->driver, &buffer, 1);
+	assert_null(virtqueue_pop(f->vq));
+	assert_non_null(strstr(virtqueue_broken(f->vq), "not in writable RAM"));
+}
+
 static void test_rom_is_readable(void **state)
 {
 	struct fixture *f = *state;
@@ -568,6 +583,7 @@ int main(void)
 			TEST(test_indirect),
 			TEST(test_indirect_after_plain),
 			TEST(test_buffer_across_regions),
+			TEST(test_buffer_does_not_wrap),
 			TEST(test_rom_is_readable),
 			TEST(test_hostile_chains),
 			TEST(test_indirect_not_negotiated),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * oriel-gpu, the picture: brings requests (vhost-user, vtest) to a GPU and its frames to a display. The only
- * file that knows every part of this half. The main thread is the service thread.
+ * oriel-gpu, the picture: brings requests (vhost-user, vtest) to a GPU and its frames to a display.
+ * The only file that knows every part of this half. The main thread is the service thread.
  */
 #include "core/base/fd.h"
 #include "core/base/log.h"
@@ -40,6 +40,7 @@ struct arguments {
 struct program {
 	struct arguments arguments;
 	GMainLoop *loop;
+	struct vtest_server *vtest; /* NULL: serves vhost-user */
 	struct display *display;
 	struct display_events display_events;
 	struct vhost_user_backend *backend;
@@ -238,11 +239,20 @@ static gboolean handle_signal(gpointer opaque)
 	return G_SOURCE_CONTINUE;
 }
 
+/* For the signal handler: the vtest server has a loop of its own. */
+static struct vtest_server *signalled_server;
+
+static void stop_vtest(int signal_number)
+{
+	(void)signal_number;
+	vtest_server_stop(signalled_server);
+}
+
 static gboolean check_hang(gpointer opaque)
 {
 	struct program *program = opaque;
 
-	gpu_check_hang(program->gpu);
+	(void)gpu_check_hang(program->gpu); /* it reports by itself */
 	return G_SOURCE_CONTINUE;
 }
 
@@ -336,7 +346,8 @@ static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 			{"backend", 0, 0, G_OPTION_ARG_STRING, &a->backend,
 					"what renders: 2d or virgl (default: virgl)", "NAME"},
 			{"display", 0, 0, G_OPTION_ARG_STRING, &a->display,
-					"none, egl-headless or sdl (default: none)", "NAME"},
+					"none, egl-headless, sdl, or default: sdl if a window opens (default: none)",
+					"NAME"},
 			{"no-gl", 0, 0, G_OPTION_ARG_NONE, &a->no_gl, "show pixels, not textures",
 					NULL},
 			{"rendernode", 0, 0, G_OPTION_ARG_FILENAME, &a->render_node,
@@ -398,15 +409,40 @@ static bool open_display(struct program *program, GError **error)
 			.width = (uint32_t)a->width,
 			.height = (uint32_t)a->height,
 			.gl = strcmp(backend, "2d") != 0,
-			.present_pixels = a->no_gl,
+			.pixels_only = a->no_gl,
 			.render_node = a->render_node,
 			.events = &program->display_events,
 	};
-	program->display = display_create(a->display ? a->display : "none", &config, error);
+	const char *name = a->display ? a->display : "none";
+	if (strcmp(name, "default") == 0) {
+		/* A window if one opens, else headless. */
+		bool desktop = g_getenv("DISPLAY") || g_getenv("WAYLAND_DISPLAY");
+		g_autoptr(GError) no_window = NULL;
+		program->display = desktop ? display_create("sdl", &config, &no_window) : NULL;
+		if (program->display) {
+			return true;
+		}
+		log_info("no window: %s; -screendump still takes pictures",
+				desktop ? no_window->message : "there is no DISPLAY");
+		name = "none";
+	}
+	program->display = display_create(name, &config, error);
 	return program->display != NULL;
 }
 
-static bool open_gpu(struct program *program, GError **error)
+static struct gpu_limits limits_of(const struct arguments *a)
+{
+	return (struct gpu_limits){
+			.host_bytes = (uint64_t)a->host_bytes,
+			.contexts = (uint32_t)a->contexts,
+			.resources = (uint32_t)a->resources,
+			.request_bytes = (uint32_t)a->request_bytes,
+			.shader_bytes = (uint32_t)a->shader_bytes,
+			.hang_ms = (uint32_t)a->hang_ms,
+	};
+}
+
+static bool open_gpu(struct program *program, struct gpu_client *client, GError **error)
 {
 	const struct arguments *a = &program->arguments;
 	const struct gpu_config config = {
@@ -415,15 +451,9 @@ static bool open_gpu(struct program *program, GError **error)
 			.width = (uint32_t)a->width,
 			.height = (uint32_t)a->height,
 			.edid = !a->no_edid,
-			.limits = {.host_bytes = (uint64_t)a->host_bytes,
-					.contexts = (uint32_t)a->contexts,
-					.resources = (uint32_t)a->resources,
-					.request_bytes = (uint32_t)a->request_bytes,
-					.shader_bytes = (uint32_t)a->shader_bytes,
-					.hang_ms = (uint32_t)a->hang_ms},
+			.limits = limits_of(a),
 	};
-	struct gpu *gpu = gpu_create(&config, program->display,
-			vhost_user_backend_client(program->backend), error);
+	struct gpu *gpu = gpu_create(&config, program->display, client, error);
 
 	g_atomic_pointer_set(&program->gpu, gpu);
 	return gpu != NULL;
@@ -458,9 +488,12 @@ static bool serve_vhost_user(struct program *program, GError **error)
 			.lost = handle_lost,
 	};
 	program->backend = vhost_user_backend_create(socket, &program->backend_events);
-	if (!open_display(program, error) || !open_gpu(program, error)) {
+	if (!open_display(program, error) ||
+			!open_gpu(program, vhost_user_backend_client(program->backend), error)) {
 		return false;
 	}
+	g_unix_signal_add(SIGTERM, handle_signal, program);
+	g_unix_signal_add(SIGINT, handle_signal, program);
 	vhost_user_backend_attach(program->backend, program->gpu);
 	if (program->control >= 0) {
 		g_unix_fd_add(program->control, G_IO_IN | G_IO_HUP, handle_control, program);
@@ -473,27 +506,18 @@ static bool serve_vhost_user(struct program *program, GError **error)
 
 static bool serve_vtest(struct program *program, GError **error)
 {
-	const struct arguments *a = &program->arguments;
-	const struct gpu_limits limits = {
-			.host_bytes = (uint64_t)a->host_bytes,
-			.contexts = (uint32_t)a->contexts,
-			.resources = (uint32_t)a->resources,
-			.request_bytes = (uint32_t)a->request_bytes,
-			.shader_bytes = (uint32_t)a->shader_bytes,
-			.hang_ms = (uint32_t)a->hang_ms,
-	};
+	const struct gpu_limits limits = limits_of(&program->arguments);
 
-	if (!open_display(program, error)) {
+	program->vtest = vtest_server_create(program->arguments.vtest, &limits, error);
+	if (!program->vtest) {
 		return false;
 	}
-	struct vtest_server *server = vtest_server_create(
-			a->vtest, program->display, &limits, error);
-	if (!server) {
-		return false;
-	}
-	g_main_loop_run(program->loop);
-	vtest_server_destroy(server);
-	return true;
+	signalled_server = program->vtest;
+	(void)signal(SIGTERM, stop_vtest);
+	(void)signal(SIGINT, stop_vtest);
+	return open_display(program, error) &&
+	       open_gpu(program, vtest_server_client(program->vtest), error) &&
+	       vtest_server_run(program->vtest, program->gpu, error);
 }
 
 int main(int argc, char **argv)
@@ -514,17 +538,17 @@ int main(int argc, char **argv)
 	}
 	program.control = program.arguments.control_fd;
 	program.loop = g_main_loop_new(NULL, FALSE);
-	g_unix_signal_add(SIGTERM, handle_signal, &program);
-	g_unix_signal_add(SIGINT, handle_signal, &program);
-
 	bool ok = program.arguments.vtest ? serve_vtest(&program, &error)
 					  : serve_vhost_user(&program, &error);
 	if (!ok) {
 		log_error("%s", error->message);
 		program.status = EXIT_FAILURE;
 	}
-	gpu_destroy(program.gpu, DESTROY_DEADLINE_MS);
+	if (!gpu_destroy(program.gpu, DESTROY_DEADLINE_MS)) {
+		_exit(program.status); /* the renderer is stuck; the kernel cleans up */
+	}
 	vhost_user_backend_destroy(program.backend);
+	vtest_server_destroy(program.vtest);
 	display_destroy(program.display);
 	g_main_loop_unref(program.loop);
 	return program.status;

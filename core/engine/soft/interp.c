@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/soft/interp.h"
+
+#include "core/engine/soft/interrupt.h"
+#include "core/engine/soft/operand.h"
+
+/* Values that sigsetjmp() returns: cpu_raise*() gives any other but 0. */
+#define UNWIND_RESTART 2
+
+/* Everything beside the address that decides which block lies there. */
+static inline uint64_t jump_context(const struct cpu *cpu)
+{
+	return cpu->fetch_epoch << 3 | (uint64_t)cpu->mode << 1 | (cpu->cpl == 3);
+}
+
+static inline struct block_jump *jump_slot(struct block_cache *cache, uint64_t linear)
+{
+	return &cache->jumps[(linear ^ linear >> 12) & (BLOCK_JUMPS - 1)];
+}
+
+static struct block *enter_slow(struct cpu *cpu, uint64_t linear)
+{
+	struct block_cache *cache = cpu->blocks;
+	struct block_jump *jump = jump_slot(cache, linear);
+	struct block *block = block_lookup(cpu, linear);
+
+	if (!block->second_page) {
+		jump->linear = linear;
+		jump->context = jump_context(cpu);
+		jump->block = block;
+	}
+	return block;
+}
+
+/* The block at cpu->rip. */
+static inline struct block *enter(struct cpu *cpu)
+{
+	struct block_cache *cache = cpu->blocks;
+	uint64_t linear = block_linear(cpu, cpu->rip);
+	const struct block_jump *jump = jump_slot(cache, linear);
+
+	cache->running = NULL;
+	if (likely(jump->linear == linear && jump->context == jump_context(cpu) &&
+			    block_fresh(jump->block))) {
+		return jump->block;
+	}
+	return enter_slow(cpu, linear);
+}
+
+/* Remembers that next follows block, if both are sure to be mapped together. */
+static void link_blocks(
+		const struct cpu *cpu, struct block *block, uint64_t block_rip, struct block *next)
+{
+	uint64_t from = block_linear(cpu, block_rip), to = block_linear(cpu, cpu->rip);
+
+	if (((from ^ to) & ~(GUEST_PAGE_SIZE - 1)) || next->second_page || block->dead) {
+		return;
+	}
+	for (unsigned i = 0; i < BLOCK_SUCCESSORS; i++) {
+		if (block->successor_delta[i] == BLOCK_NO_DELTA || block->successor[i]->dead) {
+			block->successor_delta[i] = (int64_t)(cpu->rip - block_rip);
+			block->successor[i] = next;
+			return;
+		}
+	}
+}
+
+/* The block at cpu->rip, which the given block led to. */
+static inline struct block *follow(struct cpu *cpu, struct block *block)
+{
+	struct block_cache *cache = cpu->blocks;
+	uint64_t rip = cache->running_rip, clears = cache->clears;
+	int64_t delta = (int64_t)(cpu->rip - rip);
+	struct block *next;
+
+	for (unsigned i = 0; i < BLOCK_SUCCESSORS; i++) {
+		if (block->successor_delta[i] == delta &&
+				likely(block_fresh(block->successor[i]))) {
+			return block->successor[i];
+		}
+	}
+	next = enter(cpu);
+	if (likely(cache->clears == clears)) {
+		link_blocks(cpu, block, rip, next);
+	}
+	return next;
+}
+
+/* Runs the block, which starts at cpu->rip. Leaves cpu->rip at the next instruction. */
+static inline void run_block(struct cpu *cpu, struct block *block)
+{
+	struct block_cache *cache = cpu->blocks;
+	const struct insn *insn = block->insns;
+	uint64_t rip = cpu->rip;
+	unsigned count;
+
+	cache->running = block;
+	cache->running_rip = rip;
+	cache->end = insn + block->count;
+	cpu->next_rip = rip + block->bytes;
+	do {
+		cpu->rip = rip;
+		insn->exec(cpu, insn);
+		rip += insn->length;
+		insn++;
+	} while (insn < cache->end);
+	count = (unsigned)(insn - block->insns);
+	cpu->instructions += count;
+	/* A block that killed itself stops early. */
+	cpu->rip = likely(count == block->count) ? cpu->next_rip : rip;
+}
+
+/* Addresses of code end where CS does; 64-bit mode has its own rule, see block_lookup(). */
+static inline uint64_t code_limit(const struct cpu *cpu)
+{
+	return cpu->mode == INSN_MODE_64 ? UINT64_MAX : cpu->seg[X86_CS].limit;
+}
+
+/*
+ * The first instruction of the block at cpu->rip, alone: under a debugger's eye, or close to CS's
+ * limit.
+ */
+static void run_one(struct cpu *cpu)
+{
+	struct block_cache *cache = cpu->blocks;
+	const struct insn *insn;
+	struct block *block;
+
+	if (cpu->mode != INSN_MODE_64) {
+		cpu->rip = (uint32_t)cpu->rip;
+		if (cpu->rip > code_limit(cpu)) {
+			cpu_raise_gp(cpu);
+		}
+	}
+	block = enter(cpu);
+	insn = block->insns;
+	if (cpu->rip + insn->length - 1 > code_limit(cpu)) {
+		cpu_raise_gp(cpu);
+	}
+	cache->running = block;
+	cache->running_rip = cpu->rip;
+	cache->end = insn + 1;
+	cpu->next_rip = cpu->rip + insn->length;
+	insn->exec(cpu, insn);
+	cpu->instructions++;
+	cpu->rip = cpu->next_rip;
+	cache->running = NULL;
+}
+
+static void step_finish(struct cpu *cpu)
+{
+	struct block_cache *cache = cpu->blocks;
+
+	cache->stepping = false;
+	interrupt_after_instruction(cpu, cache->step_flags, cache->step_shadow);
+}
+
+static void step(struct cpu *cpu)
+{
+	struct block_cache *cache = cpu->blocks;
+
+	cache->step_flags = cpu->rflags;
+	cache->step_shadow = cpu->interrupt_shadow;
+	if (cache->step_shadow != INTERRUPT_SHADOW_STACK) {
+		interrupt_before_instruction(cpu);
+	}
+	cache->stepping = true;
+	run_one(cpu);
+	step_finish(cpu);
+}
+
+/* Block after block, until something wants to be looked at. */
+static void run_blocks(struct cpu *cpu)
+{
+	uint64_t limit = code_limit(cpu);
+	struct block *block = cpu->rip <= limit ? enter(cpu) : NULL;
+
+	while (likely(block && cpu->rip + block->bytes - 1 <= limit)) {
+		run_block(cpu, block);
+		if (unlikely(!block->chains || __atomic_load_n(&cpu->request, __ATOMIC_RELAXED))) {
+			cpu->blocks->running = NULL;
+			return;
+		}
+		block = follow(cpu, block);
+	}
+	run_one(cpu);
+}
+
+uint64_t interp_instructions(const struct cpu *cpu)
+{
+	const struct block_cache *cache = cpu->blocks;
+	const struct block *block = cache->running;
+	uint64_t rip = cache->running_rip;
+	unsigned count = 0;
+
+	if (!block) {
+		return cpu->instructions;
+	}
+	while (count < block->count && rip != cpu->rip) {
+		rip += block->insns[count].length;
+		count++;
+	}
+	return cpu->instructions + (count < block->count ? count : 0);
+}
+
+_Noreturn void interp_restart(struct cpu *cpu)
+{
+	siglongjmp(cpu->unwind, UNWIND_RESTART);
+}
+
+/* Accounts for the block that an instruction left in the middle. */
+static void unwound(struct cpu *cpu)
+{
+	cpu->instructions = interp_instructions(cpu);
+	cpu->blocks->running = NULL;
+}
+
+/* False to leave the run loop. */
+static bool attend(struct cpu *cpu)
+{
+	const uint32_t leave = CPU_REQUEST_EXIT | CPU_REQUEST_RESET | CPU_REQUEST_INIT;
+
+	while (interrupt_poll(cpu) == INTERRUPT_STOP) {
+		if (cpu->activity != CPU_HALTED ||
+				(__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) & leave)) {
+			return false;
+		}
+		cpu_wait(cpu);
+	}
+	return true;
+}
+
+void cpu_run(struct cpu *cpu)
+{
+	int reason = sigsetjmp(cpu->unwind, 0);
+
+	if (reason != 0) {
+		unwound(cpu);
+		if (reason != UNWIND_RESTART) {
+			cpu->blocks->stepping = false;
+			interrupt_deliver_fault(cpu);
+		} else if (cpu->blocks->stepping) {
+			step_finish(cpu);
+		}
+	}
+	for (;;) {
+		if (unlikely(__atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE) ||
+				    cpu->activity != CPU_ACTIVE)) {
+			if (!attend(cpu)) {
+				return;
+			}
+		}
+		if (unlikely(interrupt_stepping(cpu))) {
+			step(cpu);
+		} else {
+			run_blocks(cpu);
+		}
+	}
+}

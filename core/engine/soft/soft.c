@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The software CPU behind the engine interface: one struct cpu a vCPU thread, local APICs of our
+ * own, and a code map that devices' writes reach.
+ *
+ * RAM that is taken away stays mapped until the engine ends, because a vCPU may use an old
+ * translation until it has seen the flush that it is asked for.
+ */
+#include "core/engine/soft/soft.h"
+
+#include "core/engine/soft/apic.h"
+#include "core/engine/soft/block.h"
+#include "core/engine/soft/cpu.h"
+#include "core/engine/soft/interp.h"
+#include "core/engine/soft/mmu.h"
+
+#include <x86intrin.h>
+
+struct soft_engine {
+	struct engine base;
+	struct irqchip irqchip;
+	struct irq_pump *pump;
+	struct apic_host apic_host;
+	struct apic_bus *bus;
+	struct code_map *code;
+	struct guest_write_hook write_hook;
+	struct address_space_listener listener;
+	uint64_t tsc_base; /* of the host, when the guest's was 0 */
+	GMutex lock;
+	GPtrArray *cpus; /* struct cpu; guarded by lock */
+	GArray *kept; /* struct guest_mapping: all RAM there is and was; guarded by lock */
+};
+
+struct soft_vcpu {
+	struct vcpu base;
+	struct cpu *cpu;
+};
+
+static struct soft_engine *soft_engine_from(struct engine *engine)
+{
+	assert(engine->impl == &soft_engine);
+	return container_of(engine, struct soft_engine, base);
+}
+
+static struct soft_vcpu *soft_vcpu_from(struct vcpu *vcpu)
+{
+	assert(vcpu->engine->impl == &soft_engine);
+	return container_of(vcpu, struct soft_vcpu, base);
+}
+
+static int soft_acknowledge(struct apic_host *host)
+{
+	struct soft_engine *soft = container_of(host, struct soft_engine, apic_host);
+	struct irqchip_board *board = soft->base.config.board;
+
+	return board ? board->pic_acknowledge(board) : -1;
+}
+
+static void soft_eoi(struct apic_host *host, uint8_t vector)
+{
+	struct soft_engine *soft = container_of(host, struct soft_engine, apic_host);
+	struct irqchip_board *board = soft->base.config.board;
+
+	if (board) {
+		board->eoi(board, vector);
+	}
+}
+
+static void soft_send_msi(struct irqchip *irqchip, uint64_t address, uint32_t data)
+{
+	struct soft_engine *soft = container_of(irqchip, struct soft_engine, irqchip);
+
+	apic_bus_deliver(soft->bus, address, data);
+}
+
+static void soft_set_extint(struct irqchip *irqchip, bool level)
+{
+	struct soft_engine *soft = container_of(irqchip, struct soft_engine, irqchip);
+
+	apic_bus_set_extint(soft->bus, level);
+}
+
+static struct irq_route *soft_route_create(struct irqchip *irqchip, int fd, GError **error)
+{
+	struct soft_engine *soft = container_of(irqchip, struct soft_engine, irqchip);
+
+	return irq_pump_route_create(soft->pump, fd, error);
+}
+
+static void soft_route_set(struct irqchip *irqchip, struct irq_route *route, uint64_t address,
+		uint32_t data, bool masked)
+{
+	struct soft_engine *soft = container_of(irqchip, struct soft_engine, irqchip);
+
+	irq_pump_route_set(soft->pump, route, address, data, masked);
+}
+
+static void soft_route_destroy(struct irqchip *irqchip, struct irq_route *route)
+{
+	struct soft_engine *soft = container_of(irqchip, struct soft_engine, irqchip);
+
+	irq_pump_route_destroy(soft->pump, route);
+}
+
+static const struct irqchip_impl soft_irqchip_impl = {
+		.name = "soft",
+		.send_msi = soft_send_msi,
+		.set_extint = soft_set_extint,
+		.route_create = soft_route_create,
+		.route_set = soft_route_set,
+		.route_destroy = soft_route_destroy,
+};
+
+static void soft_memory_written(struct guest_write_hook *hook, uint64_t guest, uint64_t len)
+{
+	struct soft_engine *soft = container_of(hook, struct soft_engine, write_hook);
+
+	code_map_written(soft->code, guest, len);
+}
+
+static void request_flushes(struct soft_engine *soft)
+{
+	g_mutex_lock(&soft->lock);
+	for (guint i = 0; i < soft->cpus->len; i++) {
+		cpu_request(g_ptr_array_index(soft->cpus, i), CPU_REQUEST_TLB_FLUSH);
+	}
+	g_mutex_unlock(&soft->lock);
+}
+
+static void soft_ram_add(
+		struct address_space_listener *listener, const struct guest_region_info *info)
+{
+	struct soft_engine *soft = container_of(listener, struct soft_engine, listener);
+	struct guest_memory *memory = address_space_memory(soft->base.config.memory);
+	struct guest_mapping mapping;
+
+	if (guest_memory_map(memory, info->guest, info->size, GUEST_READ, &mapping)) {
+		g_mutex_lock(&soft->lock);
+		g_array_append_val(soft->kept, mapping);
+		g_mutex_unlock(&soft->lock);
+	}
+	request_flushes(soft);
+}
+
+static void soft_ram_del(
+		struct address_space_listener *listener, const struct guest_region_info *info)
+{
+	struct soft_engine *soft = container_of(listener, struct soft_engine, listener);
+
+	code_map_written(soft->code, info->guest, info->size);
+	request_flushes(soft);
+}
+
+/* Code that another process overwrote must be decoded anew before the guest hears of it. */
+static void soft_sync_writes(void *opaque)
+{
+	struct soft_engine *soft = opaque;
+	struct engine_events *events = soft->base.config.events;
+
+	if (events->sync_writes) {
+		events->sync_writes(events);
+	}
+}
+
+static bool soft_init(struct engine *engine, GError **error)
+{
+	struct soft_engine *soft = soft_engine_from(engine);
+	struct guest_memory *memory = address_space_memory(engine->config.memory);
+
+	g_mutex_init(&soft->lock);
+	soft->cpus = g_ptr_array_new();
+	soft->kept = g_array_new(FALSE, FALSE, sizeof(struct guest_mapping));
+	soft->irqchip.impl = &soft_irqchip_impl;
+	soft->irqchip.board = engine->config.board;
+	soft->apic_host = (struct apic_host){.acknowledge = soft_acknowledge, .eoi = soft_eoi};
+	soft->bus = apic_bus_create(&soft->apic_host);
+	soft->code = code_map_create();
+	soft->tsc_base = __rdtsc();
+	soft->pump = irq_pump_create(&soft->irqchip, soft_sync_writes, soft, error);
+	if (!soft->pump) {
+		return false;
+	}
+	soft->write_hook.written = soft_memory_written;
+	guest_memory_set_write_hook(memory, &soft->write_hook);
+	soft->listener = (struct address_space_listener){
+			.ram_add = soft_ram_add,
+			.ram_del = soft_ram_del,
+	};
+	address_space_add_listener(engine->config.memory, &soft->listener);
+	engine->irqchip = &soft->irqchip;
+	return true;
+}
+
+static void soft_finish(struct engine *engine)
+{
+	struct soft_engine *soft = soft_engine_from(engine);
+	struct guest_memory *memory = address_space_memory(engine->config.memory);
+
+	if (soft->listener.ram_add) {
+		address_space_remove_listener(engine->config.memory, &soft->listener);
+		guest_memory_set_write_hook(memory, NULL);
+	}
+	for (guint i = 0; soft->kept && i < soft->kept->len; i++) {
+		guest_mapping_unmap(memory, &g_array_index(soft->kept, struct guest_mapping, i), 0);
+	}
+	irq_pump_destroy(soft->pump);
+	apic_bus_destroy(soft->bus);
+	code_map_destroy(soft->code);
+	if (soft->cpus) {
+		g_ptr_array_free(soft->cpus, TRUE);
+		g_array_free(soft->kept, TRUE);
+		g_mutex_clear(&soft->lock);
+	}
+}
+
+static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
+{
+	struct soft_engine *soft = soft_engine_from(vcpu->engine);
+	const struct engine_config *config = &vcpu->engine->config;
+	struct cpu *cpu = cpu_create(vcpu->index, address_space_memory(config->memory),
+			config->memory, config->ports, config->clock);
+
+	(void)error;
+	cpu->engine = soft;
+	cpu->tsc_base = soft->tsc_base;
+	cpu->blocks = block_cache_create(soft->code);
+	g_mutex_lock(&soft->lock);
+	apic_create(soft->bus, cpu);
+	g_ptr_array_add(soft->cpus, cpu);
+	g_mutex_unlock(&soft->lock);
+	soft_vcpu_from(vcpu)->cpu = cpu;
+	return true;
+}
+
+static void soft_vcpu_finish(struct vcpu *vcpu)
+{
+	struct soft_engine *soft = soft_engine_from(vcpu->engine);
+	struct cpu *cpu = soft_vcpu_from(vcpu)->cpu;
+
+	if (!cpu) {
+		return;
+	}
+	g_mutex_lock(&soft->lock);
+	g_ptr_array_remove(soft->cpus, cpu);
+	apic_destroy(cpu->apic);
+	g_mutex_unlock(&soft->lock);
+	block_cache_destroy(cpu->blocks);
+	cpu_destroy(cpu);
+}
+
+/* Requests that reach a vCPU between two stretches of guest code. */
+static void take_init(struct cpu *cpu)
+{
+	__atomic_fetch_and(&cpu->request, ~(uint32_t)(CPU_REQUEST_INIT | CPU_REQUEST_NMI),
+			__ATOMIC_SEQ_CST);
+	apic_reset(cpu->apic, true);
+	cpu_reset(cpu, true);
+}
+
+static void take_sipi(struct cpu *cpu)
+{
+	__atomic_fetch_and(&cpu->request, ~(uint32_t)CPU_REQUEST_SIPI, __ATOMIC_SEQ_CST);
+	if (cpu->activity == CPU_WAIT_FOR_SIPI) {
+		cpu_start_at(cpu, apic_sipi_vector(cpu->apic));
+	}
+}
+
+static enum vcpu_exit soft_vcpu_run(struct vcpu *vcpu)
+{
+	struct cpu *cpu = soft_vcpu_from(vcpu)->cpu;
+
+	for (;;) {
+		cpu_run(cpu);
+		uint32_t request = __atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE);
+		if (cpu->debugger_stop) {
+			cpu->debugger_stop = false;
+			return VCPU_EXIT_DEBUG;
+		}
+		if (request & CPU_REQUEST_EXIT) {
+			__atomic_fetch_and(&cpu->request, ~(uint32_t)CPU_REQUEST_EXIT,
+					__ATOMIC_SEQ_CST);
+			return VCPU_EXIT_KICKED;
+		}
+		if (request & CPU_REQUEST_INIT) {
+			take_init(cpu);
+		} else if (request & CPU_REQUEST_SIPI) {
+			take_sipi(cpu);
+		} else if (cpu->activity == CPU_SHUTDOWN) {
+			return VCPU_EXIT_SHUTDOWN;
+		} else if (cpu->activity == CPU_WAIT_FOR_SIPI) {
+			cpu_wait(cpu);
+		}
+	}
+}
+
+static void soft_vcpu_kick(struct vcpu *vcpu)
+{
+	struct cpu *cpu = soft_vcpu_from(vcpu)->cpu;
+
+	if (cpu) {
+		cpu_request(cpu, CPU_REQUEST_EXIT);
+	}
+}
+
+static void soft_vcpu_reset(struct vcpu *vcpu)
+{
+	struct cpu *cpu = soft_vcpu_from(vcpu)->cpu;
+
+	__atomic_store_n(&cpu->request, 0, __ATOMIC_SEQ_CST);
+	block_cache_clear(cpu->blocks);
+	apic_reset(cpu->apic, false);
+	cpu_reset(cpu, false);
+}
+
+static void soft_vcpu_get_state(struct vcpu *vcpu, struct x86_state *ret_state)
+{
+	cpu_get_state(soft_vcpu_from(vcpu)->cpu, ret_state);
+}
+
+static void soft_vcpu_set_state(struct vcpu *vcpu, const struct x86_state *state)
+{
+	cpu_set_state(soft_vcpu_from(vcpu)->cpu, state);
+}
+
+static bool soft_vcpu_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *ret_physical)
+{
+	return mmu_translate_debug(soft_vcpu_from(vcpu)->cpu, linear, ret_physical);
+}
+
+static bool soft_vcpu_set_debug(struct vcpu *vcpu, unsigned flags)
+{
+	struct cpu *cpu = soft_vcpu_from(vcpu)->cpu;
+
+	cpu->debugger_step = flags & VCPU_DEBUG_SINGLE_STEP;
+	cpu->debugger_breakpoints = flags & VCPU_DEBUG_BREAKPOINTS;
+	return true;
+}
+
+const struct engine_impl soft_engine = {
+		.name = "soft",
+		.size = sizeof(struct soft_engine),
+		.vcpu_size = sizeof(struct soft_vcpu),
+		.init = soft_init,
+		.finish = soft_finish,
+		.vcpu_init = soft_vcpu_init,
+		.vcpu_finish = soft_vcpu_finish,
+		.vcpu_run = soft_vcpu_run,
+		.vcpu_kick = soft_vcpu_kick,
+		.vcpu_reset = soft_vcpu_reset,
+		.vcpu_get_state = soft_vcpu_get_state,
+		.vcpu_set_state = soft_vcpu_set_state,
+		.vcpu_translate = soft_vcpu_translate,
+		.vcpu_set_debug = soft_vcpu_set_debug,
+};

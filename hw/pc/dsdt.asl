@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a PC with Q35 and ICH9 identity tells its operating system. The 64-bit window's numbers are replaced when the
+ * machine is built (acpi.c looks for them); the interrupt routing is pci_bus.c's.
+ */
+DefinitionBlock ("dsdt.aml", "DSDT", 2, "ORIEL", "ORIELPC", 1)
+{
+    /* SLP_TYP for PM1a and PM1b; ich9.c acts on it */
+    Name (\_S5, Package () { 0, 0, 0, 0 })
+
+    Scope (\_SB)
+    {
+        Device (PCI0)
+        {
+            Name (_HID, EisaId ("PNP0A08"))
+            Name (_CID, EisaId ("PNP0A03"))
+            Name (_UID, 0)
+            Name (_BBN, 0)
+            Name (_SEG, 0)
+
+            Name (_CRS, ResourceTemplate ()
+            {
+                WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
+                    0, 0x0000, 0x00ff, 0, 0x0100)
+                IO (Decode16, 0x0cf8, 0x0cf8, 1, 8)
+                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+                    0, 0x0000, 0x0cf7, 0, 0x0cf8)
+                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+                    0, 0x0d00, 0xffff, 0, 0xf300)
+                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable,
+                    ReadWrite, 0, 0x000a0000, 0x000bffff, 0, 0x00020000)
+                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable,
+                    ReadWrite, 0, 0xc0000000, 0xfebfffff, 0, 0x3ec00000)
+                QWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable,
+                    ReadWrite, 0, 0x1122334455667000, 0x2233445566778fff, 0,
+                    0x1111111111112000)
+            })
+
+            /* Control of native PCI Express features is the operating system's. */
+            Method (_OSC, 4, NotSerialized)
+            {
+                CreateDWordField (Arg3, 0, CDW1)
+                If (Arg0 == ToUUID ("33db4d5b-1ff7-401c-9657-7441c03dd766"))
+                {
+                    CreateDWordField (Arg3, 8, CDW3)
+                    CDW3 &= 0x1f
+                }
+                Else
+                {
+                    CDW1 |= 4
+                }
+                Return (Arg3)
+            }
+
+            /* Slot s, pin p: input 16 + (s + p) mod 4 of the I/O APIC. */
+            Name (PRTP, Package (128) {})
+            Method (_PRT, 0, Serialized)
+            {
+                Local0 = 0
+                While (Local0 < 128)
+                {
+                    Local1 = Local0 >> 2
+                    Local2 = Local0 & 3
+                    PRTP [Local0] = Package () { 0, 0, 0, 0 }
+                    DerefOf (PRTP [Local0]) [0] = (Local1 << 16) | 0xffff
+                    DerefOf (PRTP [Local0]) [1] = Local2
+                    DerefOf (PRTP [Local0]) [3] = 16 + ((Local1 + Local2) & 3)
+                    Local0++
+                }
+                Return (PRTP)
+            }
+
+            Device (ISA)
+            {
+                Name (_ADR, 0x001f0000)
+
+                Device (RTC)
+                {
+                    Name (_HID, EisaId ("PNP0B00"))
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x0070, 0x0070, 1, 2)
+                        IRQNoFlags () { 8 }
+                    })
+                }
+
+                Device (TIMR)
+                {
+                    Name (_HID, EisaId ("PNP0100"))
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x0040, 0x0040, 1, 4)
+                        IRQNoFlags () { 0 }
+                    })
+                }
+
+                Device (COM1)
+                {
+                    Name (_HID, EisaId ("PNP0501"))
+                    Name (_UID, 1)
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x03f8, 0x03f8, 0, 8)
+                        IRQNoFlags () { 4 }
+                    })
+                }
+
+                Device (PEVT)
+                {
+                    Name (_HID, "QEMU0001")
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x0505, 0x0505, 1, 1)
+                    })
+                    OperationRegion (PEOR, SystemIO, 0x0505, 1)
+                    Field (PEOR, ByteAcc, NoLock, Preserve) { PEPT, 8 }
+                    Method (_STA, 0, NotSerialized)
+                    {
+                        /* All ones where the machine has none. */
+                        If (PEPT == 0xff)
+                        {
+                            Return (0)
+                        }
+                        Return (0x0f)
+                    }
+                    Method (RDPT, 0, NotSerialized) { Return (PEPT) }
+                    Method (WRPT, 1, NotSerialized) { PEPT = Arg0 }
+                }
+            }
+        }
+
+        /* What no driver may claim: ECAM and the power management ports. */
+        Device (MBRD)
+        {
+            Name (_HID, EisaId ("PNP0C02"))
+            Name (_CRS, ResourceTemplate ()
+            {
+                DWordMemory (ResourceConsumer, PosDecode, MinFixed, MaxFixed, NonCacheable,
+                    ReadWrite, 0, 0xb0000000, 0xbfffffff, 0, 0x10000000)
+                IO (Decode16, 0x0600, 0x0600, 1, 0x80)
+            })
+        }
+    }
+}
