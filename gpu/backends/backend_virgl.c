@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The 3D back end: virglrenderer 0.10.4 and later. Left out: blobs, venus and native contexts,
- * video. Its faults that are worked around here are named where it happens;
- * docs/devices/virtio-gpu.md lists what was measured.
+ * video. Its faults that are worked around here are named where it happens.
  */
 #include "core/base/log.h"
 #include "gpu/backends/virgl.h"
