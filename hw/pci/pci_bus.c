@@ -150,9 +150,9 @@ void pci_bus_drive_intx(struct pci_bus *bus, struct pci_device *device, bool lev
 	g_mutex_lock(&bus->lock);
 	if (bus->driven[device->devfn] != level) {
 		bus->driven[device->devfn] = level;
-		unsigned users = bus->gsi_users[gsi];
-		bus->gsi_users[gsi] = level ? users + 1 : users - 1;
-		if ((users == 0) == level) {
+		unsigned *users = &bus->gsi_users[gsi];
+		*users += level ? 1 : -1;
+		if (*users == (level ? 1 : 0)) {
 			machine_set_gsi(bus->machine, gsi, level);
 		}
 	}
