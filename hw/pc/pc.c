@@ -230,6 +230,7 @@ struct pc *pc_create(const struct pc_config *config, GError **error)
 
 	pc->config = *config;
 	pc->devices = g_ptr_array_new();
+	g_mutex_init(&pc->machine.line_lock);
 	pc->machine.set_gsi = set_gsi;
 	pc->machine.event = machine_event;
 	pc->machine.ram = guest_memory_create();
@@ -265,6 +266,7 @@ void pc_destroy(struct pc *pc)
 	address_space_destroy(pc->machine.memory);
 	guest_memory_destroy(pc->machine.ram);
 	clock_destroy(pc->machine.clock);
+	g_mutex_clear(&pc->machine.line_lock);
 	g_free(pc);
 }
 
