@@ -173,13 +173,16 @@ void engine_destroy(struct engine *engine)
 	if (!engine) {
 		return;
 	}
+	if (engine->vcpus) {
+		/* They stand still before they end: who ends by itself cannot be kicked any more. */
+		engine_stop(engine);
+	}
 	g_mutex_lock(&engine->lock);
 	engine->quit = true;
 	g_cond_broadcast(&engine->changed);
 	g_mutex_unlock(&engine->lock);
 	for (unsigned i = 0; engine->vcpus && i < engine->config.vcpus; i++) {
 		if (engine->vcpus[i]->thread_started) {
-			vcpu_kick(engine->vcpus[i]);
 			pthread_join(engine->vcpus[i]->thread, NULL);
 		}
 	}
