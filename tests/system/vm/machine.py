@@ -164,6 +164,23 @@ class Machine:
         with open(self.messages_path, encoding="utf-8", errors="replace") as file:
             return file.read().splitlines()
 
+    def wait_message(self, pattern, limit=LIMIT):
+        """The match of a regular expression in a line that oriel or its picture said."""
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            for line in self.messages():
+                match = re.search(pattern, line)
+                if match:
+                    return match
+            check(self.process.poll() is None, f"oriel ended before it said '{pattern}'")
+            time.sleep(0.05)
+        raise Failure(f"oriel did not say '{pattern}' within {limit} s")
+
+    def stop(self):
+        """Ends it the way a user's kill does: with status 0."""
+        self.process.terminate()
+        self.expect_end(0)
+
     def wait(self, limit=LIMIT):
         """The exit status; minus the signal's number if one ended it."""
         try:
