@@ -174,7 +174,8 @@ void engine_destroy(struct engine *engine)
 		return;
 	}
 	if (engine->vcpus) {
-		engine_stop(engine); /* a vCPU that is ending must not be kicked any more */
+		/* They stand still before they end: who ends by itself cannot be kicked any more. */
+		engine_stop(engine);
 	}
 	g_mutex_lock(&engine->lock);
 	engine->quit = true;
