@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The 3D back end: virglrenderer 0.10.4 and later. Left out: blobs, venus and native contexts,
- * video. Its faults that are worked around here are named where it happens;
- * docs/devices/virtio-gpu.md lists what was measured.
+ * video. Its faults that are worked around here are named where it happens.
  */
 #include "core/base/log.h"
 #include "gpu/backends/virgl.h"
@@ -125,6 +124,19 @@ static GQuark virgl_error_quark(void)
 	return g_quark_from_static_string("oriel-virgl");
 }
 
+/*
+ * The renderer learns some of its limits (the largest texture buffer) only while it describes itself, and takes them for 0 until then. A
+ * driver that remembers the description from before a restart does not ask again.
+ */
+static void learn_limits(void)
+{
+	uint32_t version = 0, size = 0;
+
+	virgl_renderer_get_cap_set(VIRTIO_GPU_CAPSET_VIRGL2, &version, &size);
+	g_autofree void *capset = g_malloc0(size);
+	virgl_renderer_fill_caps(VIRTIO_GPU_CAPSET_VIRGL2, version, capset);
+}
+
 static bool start_renderer(struct virgl_backend *virgl, GError **error)
 {
 	virgl->callbacks = (struct virgl_renderer_callbacks){
@@ -144,6 +156,7 @@ static bool start_renderer(struct virgl_backend *virgl, GError **error)
 		return false;
 	}
 	virgl->initialised = true;
+	learn_limits();
 	(void)virgl_set_debug_callback(handle_message);
 	if (virgl_renderer_get_poll_fd() < 0) {
 		g_set_error(error, virgl_error_quark(), 1,

@@ -275,6 +275,9 @@ static bool is_unfinished_shader(const struct stream_checker *checker, uint32_t 
 
 static const char *create_vertex_elements(struct stream_checker *checker, struct command *command)
 {
+	uint32_t buffers = 0;
+	const char *reason;
+
 	if ((command->len - 1) % 4 != 0 || (command->len - 1) / 4 > VIRGL_MAX_VERTEX_ELEMENTS) {
 		return "wrong number of vertex elements";
 	}
@@ -285,8 +288,13 @@ static const char *create_vertex_elements(struct stream_checker *checker, struct
 		if (command->words[i + 4] >= VIRGL_FORMAT_COUNT) {
 			return "no such vertex format";
 		}
+		buffers |= UINT32_C(1) << command->words[i + 3];
 	}
-	return object_add(checker, command->words[1], VIRGL_OBJECT_VERTEX_ELEMENTS, NULL);
+	reason = object_add(checker, command->words[1], VIRGL_OBJECT_VERTEX_ELEMENTS, NULL);
+	if (!reason) {
+		find(checker, command->words[1])->vertex_buffers = buffers;
+	}
+	return reason;
 }
 
 /* Level, or first element; then layers, or last element. */
@@ -414,6 +422,10 @@ const char *check_bind_object(struct stream_checker *checker, struct command *co
 	}
 	if (!object_is(checker, command->words[1], command->object)) {
 		return "no such object to bind";
+	}
+	if (command->object == VIRGL_OBJECT_VERTEX_ELEMENTS) {
+		struct stream_object *object = find(checker, command->words[1]);
+		checker->current->vertex_buffers = object ? object->vertex_buffers : 0;
 	}
 	return NULL;
 }

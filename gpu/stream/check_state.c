@@ -286,6 +286,17 @@ static const char *check_indirect(
 	return NULL;
 }
 
+/* Whether every vertex element has a buffer to read. */
+static bool has_vertices(const struct sub_context *sub)
+{
+	for (unsigned i = 0; i < VIRGL_MAX_VERTEX_ELEMENTS; i++) {
+		if (sub->vertex_buffers & UINT32_C(1) << i && !sub->slots[SLOT_VERTEX_BUFFER + i]) {
+			return false;
+		}
+	}
+	return true;
+}
+
 const char *check_draw(struct stream_checker *checker, struct command *command)
 {
 	const uint32_t *words = command->words;
@@ -307,11 +318,20 @@ const char *check_draw(struct stream_checker *checker, struct command *command)
 	if (!object_is(checker, words[12], VIRGL_OBJECT_STREAMOUT_TARGET)) {
 		return "no such stream-output target";
 	}
-	if (command->len < 20) {
-		return NULL;
+	if (command->len == 20) {
+		reason = check_indirect(checker, words[15], words[16], 16);
+		if (!reason) {
+			reason = check_indirect(checker, words[20], words[19], 4);
+		}
+		if (reason) {
+			return reason;
+		}
 	}
-	reason = check_indirect(checker, words[15], words[16], 16);
-	return reason ? reason : check_indirect(checker, words[20], words[19], 4);
+	/* The driver would take the offset into no buffer for an address of its own. */
+	if (!has_vertices(checker->current)) {
+		command_neutralise(command);
+	}
+	return NULL;
 }
 
 /* block, grid, buffer, offset */

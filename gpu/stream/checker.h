@@ -32,6 +32,7 @@ enum slot {
 struct stream_object {
 	enum virgl_object kind;
 	struct stream_resource *resource; /* held; may be NULL */
+	uint32_t vertex_buffers; /* of vertex elements: bit mask of the slots they read */
 };
 
 struct sub_context {
@@ -39,6 +40,7 @@ struct sub_context {
 	GHashTable *objects; /* handle -> struct stream_object, owned */
 	struct shader_upload uploads[VIRGL_SHADER_STAGE_COUNT];
 	struct stream_resource *slots[SLOT_COUNT]; /* held; NULL: nothing bound */
+	uint32_t vertex_buffers; /* slots that the bound vertex elements read */
 };
 
 struct stream_checker {

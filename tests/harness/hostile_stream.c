@@ -207,7 +207,6 @@ static size_t command_size(const struct hostile_maker *maker, size_t start)
 	return MIN(1 + VIRGL_HEADER_WORDS(maker->words[start]), maker->count - start);
 }
 
-/* A random command: one that does much, as the short ones outnumber it in every stream. */
 static size_t pick_command(struct hostile_maker *maker)
 {
 	return maker->starts[below(maker, maker->commands)];
@@ -355,7 +354,7 @@ static void start_from(struct hostile_maker *maker, const struct good_stream *go
 
 static void mutate(struct hostile_maker *maker, const struct good_stream *good)
 {
-	unsigned changes = 1 + below(maker, MAX_CHANGES);
+	unsigned changes = 1 + below(maker, 1 + below(maker, MAX_CHANGES)); /* rather few */
 
 	start_from(maker, good);
 	while (changes-- > 0 && maker->commands > 0) {

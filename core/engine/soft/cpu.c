@@ -32,6 +32,11 @@
 
 #define PAT_DEFAULT UINT64_C(0x0007040600070406)
 #define MISC_ENABLE_DEFAULT (BIT(0) | BIT(11) | BIT(12)) /* fast strings; no BTS, no PEBS */
+/*
+ * Everything write-back, as firmware leaves it: guests entered without firmware take disabled MTRRs
+ * for a sign that they have no page attribute table either.
+ */
+#define MTRR_DEF_TYPE_DEFAULT (BIT(11) | 6)
 #define MXCSR_DEFAULT 0x1f80u
 #define MXCSR_MASK 0xffffu
 
@@ -208,6 +213,7 @@ static void reset_power_up(struct cpu *cpu)
 	cpu->fx.mxcsr_mask = MXCSR_MASK;
 	memset(&cpu->msr, 0, sizeof(cpu->msr));
 	cpu->msr.pat = PAT_DEFAULT;
+	cpu->msr.mtrr_def_type = MTRR_DEF_TYPE_DEFAULT;
 	cpu->msr.misc_enable = MISC_ENABLE_DEFAULT;
 	cpu->cr0 = X86_CR0_CD | X86_CR0_NW;
 	cpu->tsc_adjust = 0;

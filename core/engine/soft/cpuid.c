@@ -51,6 +51,9 @@
 #define F7_EDX \
 	(BIT(4) /* FSRM */ | BIT(26) /* SPEC_CTRL, PRED_CMD */ | BIT(29) /* ARCH_CAPABILITIES */)
 
+/* CPUID.7.2: without it guests clear branch histories in software, at each system call. */
+#define F7_2_EDX BIT(4) /* BHI_CTRL */
+
 /* CPUID.80000001H */
 #define FX1_ECX_ALWAYS (BIT(0) /* LAHF */ | BIT(8) /* PREFETCHW */)
 #define FX1_ECX_NATIVE BIT(5) /* LZCNT */
@@ -196,10 +199,14 @@ static struct cpuid_result leaf_features(const struct cpu *cpu)
 
 static struct cpuid_result leaf_structured(uint32_t subleaf)
 {
+	if (subleaf == 2) {
+		return (struct cpuid_result){.edx = (uint32_t)F7_2_EDX};
+	}
 	if (subleaf != 0) {
 		return (struct cpuid_result){0};
 	}
 	return (struct cpuid_result){
+			.eax = 2, /* last subleaf */
 			.ebx = (uint32_t)(F7_EBX_ALWAYS |
 					  (F7_EBX_NATIVE & host_features()->f7_ebx)),
 			.ecx = (uint32_t)F7_ECX,

@@ -9,6 +9,8 @@
 #include <inttypes.h>
 
 #define MSR_PLATFORM_ID 0x17u
+#define MSR_SMI_COUNT 0x34u
+#define MSR_PPIN_CTL 0x4eu
 #define MSR_PLATFORM_INFO 0xceu
 #define MSR_MISC_FEATURES_ENABLES 0x140u
 #define MSR_MTRR_PHYSBASE0 0x200u
@@ -35,7 +37,7 @@
 	(BIT(0) | BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(14) | \
 			BIT(15) | BIT(20) | BIT(24) | BIT(26) | BIT(27) | BIT(62))
 
-#define SPEC_CTRL_VALID (BIT(0) | BIT(1) | BIT(2))
+#define SPEC_CTRL_VALID (BIT(0) | BIT(1) | BIT(2) | BIT(10)) /* IBRS, STIBP, SSBD, BHI_DIS_S */
 #define EFER_VALID (X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE)
 #define MISC_ENABLE_READ_ONLY (BIT(7) | BIT(11) | BIT(12))
 
@@ -142,7 +144,11 @@ bool msr_read(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 	case X86_MSR_BIOS_SIGN_ID:
 		*ret_value = MICROCODE_REVISION << 32;
 		return true;
+	case MSR_PPIN_CTL:
+		*ret_value = 1; /* locked, without a serial number */
+		return true;
 	case X86_MSR_MCG_CAP: /* no banks */
+	case MSR_SMI_COUNT:
 	case MSR_PLATFORM_ID:
 	case MSR_PLATFORM_INFO:
 	case MSR_MISC_FEATURES_ENABLES:

@@ -517,6 +517,27 @@ static void holds_follow_objects_and_bindings(void **state)
 	assert_int_equal(holds[0], 0);
 }
 
+static void draws_without_vertices_do_nothing(void **state)
+{
+	static const struct gallium_vertex_element element = {
+			0, 2, VIRGL_FORMAT_R32G32B32A32_FLOAT};
+	struct fixture *fixture = *state;
+	struct gallium *g = &fixture->g;
+
+	gallium_create_vertex_elements(g, 1, &element, 1);
+	gallium_bind_object(g, VIRGL_OBJECT_VERTEX_ELEMENTS, 1);
+	gallium_set_vertex_buffer(g, BUFFER, 16, 0); /* slot 0; slot 2 has none */
+	assert_good(fixture);
+	gallium_draw(g, GALLIUM_TRIANGLES, 0, 3);
+	assert_good(fixture);
+	assert_int_equal(VIRGL_HEADER_COMMAND(fixture->words[0]), VIRGL_NOP);
+	gallium_bind_object(g, VIRGL_OBJECT_VERTEX_ELEMENTS, 0);
+	assert_good(fixture);
+	gallium_draw(g, GALLIUM_TRIANGLES, 0, 3);
+	assert_good(fixture);
+	assert_int_equal(VIRGL_HEADER_COMMAND(fixture->words[0]), VIRGL_DRAW_VBO);
+}
+
 static void copies_beyond_an_edge_do_nothing(void **state)
 {
 	struct fixture *fixture = *state;
@@ -573,6 +594,7 @@ int main(void)
 			CHECK_TEST(shaders_arrive_in_parts),
 			CHECK_TEST(shader_parts_must_fit),
 			CHECK_TEST(holds_follow_objects_and_bindings),
+			CHECK_TEST(draws_without_vertices_do_nothing),
 			CHECK_TEST(copies_beyond_an_edge_do_nothing),
 			CHECK_TEST(host_debugging_is_not_the_guests),
 			CHECK_TEST(noise_never_harms),

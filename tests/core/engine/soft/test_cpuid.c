@@ -183,6 +183,8 @@ static void test_processor_state(void **state)
 	assert_int_equal(cpuid_query(cpu, 0x80000001, 0).edx & (1u << 11), 0);
 	fixture_enter_long_mode(f, 0);
 	assert_int_not_equal(cpuid_query(cpu, 0x80000001, 0).edx & (1u << 11), 0);
+	assert_int_equal(cpuid_query(cpu, 7, 2).edx, 1u << 4);
+	assert_int_equal(cpuid_query(cpu, 7, 1).edx, 0);
 	assert_int_equal(cpuid_query(cpu, 4, 0).eax & 31, 1);
 	assert_int_equal(cpuid_query(cpu, 4, 9).eax & 31, 0);
 }
