@@ -14,6 +14,7 @@
 #include "core/engine/soft/soft.h"
 #include "hw/pc/pc.h"
 #include "programs/devices.h"
+#include "programs/monitor.h"
 #include "programs/screendump.h"
 
 #include <glib-unix.h>
@@ -34,6 +35,8 @@ struct program {
 	struct pc *pc;
 	struct pc_events pc_events;
 	struct screendumps *screendumps;
+	struct monitor *monitor;
+	struct monitor_host monitor_host;
 	bool screendump_failed;
 	int status; /* of the process */
 };
@@ -92,6 +95,7 @@ static void handle_event(struct pc_events *events, enum machine_event event, int
 {
 	struct program *program = container_of(events, struct program, pc_events);
 
+	monitor_event(program->monitor, event);
 	switch (event) {
 	case MACHINE_EVENT_POWEROFF:
 		quit(program, status);
@@ -130,6 +134,16 @@ static void handle_input(struct virtio_gpu_host *host, const struct control_inpu
 static void handle_window_closed(struct virtio_gpu_host *host)
 {
 	quit(container_of(host, struct program, host), EXIT_SUCCESS);
+}
+
+static void handle_monitor_quit(struct monitor_host *host)
+{
+	quit(container_of(host, struct program, monitor_host), EXIT_SUCCESS);
+}
+
+static void handle_monitor_reset(struct monitor_host *host)
+{
+	reset(container_of(host, struct program, monitor_host));
 }
 
 static void handle_picture_failed(struct virtio_gpu_host *host)
@@ -250,6 +264,15 @@ static bool start(struct program *program, GError **error)
 		program->screendumps = screendumps_create(
 				options, picture, program->serials[0], &program->screendump_failed);
 	}
+	if (options->qmp) {
+		program->monitor_host = (struct monitor_host){
+				.quit = handle_monitor_quit,
+				.reset = handle_monitor_reset,
+		};
+		program->monitor = monitor_create(options->qmp, program->pc, picture, options->name,
+				&program->monitor_host, error);
+		return program->monitor != NULL;
+	}
 	return true;
 }
 
@@ -275,6 +298,7 @@ static void run(struct program *program)
 static void finish(struct program *program)
 {
 	screendumps_destroy(program->screendumps);
+	monitor_destroy(program->monitor);
 	pc_destroy(program->pc);
 	devices_destroy(program->devices);
 	if (program->loader) {

@@ -109,6 +109,9 @@ void chardev_set_user(struct chardev *chardev, struct chardev_user *user)
 	chardev->user = user;
 	if (user) {
 		watch(chardev);
+		if (user->opened && chardev->out >= 0) {
+			user->opened(user);
+		}
 	}
 }
 
@@ -304,6 +307,9 @@ static void attach_peer(struct chardev *chardev, int fd)
 	chardev->in = chardev->out = fd;
 	g_mutex_unlock(&chardev->lock);
 	watch(chardev);
+	if (chardev->user && chardev->user->opened) {
+		chardev->user->opened(chardev->user);
+	}
 }
 
 static gboolean handle_connection(int listener, GIOCondition condition, gpointer opaque)

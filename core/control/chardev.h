@@ -13,6 +13,8 @@ struct chardev;
 
 /* The device's side. Called on the main thread. */
 struct chardev_user {
+	/* A peer is there now (sockets: for each connection). May be NULL. */
+	void (*opened)(struct chardev_user *user);
 	/* How many bytes may come now. Required if receive is set. */
 	size_t (*can_receive)(struct chardev_user *user);
 	/* may be NULL */

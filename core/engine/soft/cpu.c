@@ -53,6 +53,7 @@ struct cpu *cpu_create(unsigned index, struct guest_memory *memory, struct addre
 	g_assert(cpu);
 	memset(cpu, 0, size);
 	cpu->index = index;
+	cpu->count = 1;
 	cpu->memory = memory;
 	cpu->space = space;
 	cpu->ports = ports;
@@ -131,6 +132,8 @@ uint64_t cpu_tsc(const struct cpu *cpu)
 		now = (uint64_t)((unsigned __int128)clock_now(cpu->clock) * cpu->tsc_hz /
 				 1000000000u);
 	} else {
+		/* Not before what the guest read earlier: its clocks on two vCPUs must agree. */
+		__asm__ volatile("lfence" ::: "memory");
 		now = __rdtsc();
 	}
 	return now + (uint64_t)cpu->tsc_offset;

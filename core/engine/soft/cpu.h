@@ -196,6 +196,7 @@ struct cpu {
 
 	uint32_t sleeping; /* futex: 1 while the vCPU waits in cpu_wait() */
 	unsigned index; /* 0..; also the initial APIC id */
+	unsigned count; /* of vCPUs in the machine */
 	struct soft_engine *engine;
 	struct apic *apic;
 	struct block_cache *blocks;

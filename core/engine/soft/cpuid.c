@@ -38,6 +38,7 @@
 			BIT(24) /* FXSR */ | BIT(25) /* SSE */ | BIT(26) /* SSE2 */ | \
 			BIT(27) /* self snoop */)
 #define F1_EDX_APIC BIT(9)
+#define F1_EDX_HTT BIT(28) /* more than one logical processor in the package */
 
 /* CPUID.7.0 */
 #define F7_EBX_ALWAYS \
@@ -186,11 +187,15 @@ static struct cpuid_result leaf_features(const struct cpu *cpu)
 	const struct host_features *host = host_features();
 	struct cpuid_result result = {
 			.eax = SIGNATURE,
-			.ebx = (cpu->index & 0xff) << 24 | 1 << 16 | 8 << 8 /* CLFLUSH: 64 bytes */,
+			.ebx = (cpu->index & 0xff) << 24 | (cpu->count & 0xff) << 16 |
+			       8 << 8 /* CLFLUSH: 64 bytes */,
 			.ecx = (uint32_t)(F1_ECX_ALWAYS | (F1_ECX_NATIVE & host->f1_ecx)),
 			.edx = (uint32_t)F1_EDX,
 	};
 
+	if (cpu->count > 1) {
+		result.edx |= (uint32_t)F1_EDX_HTT;
+	}
 	if (cpu->apic && !apic_enabled(cpu->apic)) {
 		result.edx &= ~(uint32_t)F1_EDX_APIC;
 	}
@@ -215,7 +220,7 @@ static struct cpuid_result leaf_structured(uint32_t subleaf)
 }
 
 /* Deterministic cache parameters: type, level, ways, sets. Line size is 64 bytes. */
-static struct cpuid_result leaf_cache(uint32_t subleaf)
+static struct cpuid_result leaf_cache(const struct cpu *cpu, uint32_t subleaf)
 {
 	static const struct {
 		uint32_t type, level, ways, sets;
@@ -230,13 +235,15 @@ static struct cpuid_result leaf_cache(uint32_t subleaf)
 		return (struct cpuid_result){0};
 	}
 	return (struct cpuid_result){
-			.eax = caches[subleaf].type | caches[subleaf].level << 5 | 1 << 8,
+			.eax = caches[subleaf].type | caches[subleaf].level << 5 | 1 << 8 |
+			       (caches[subleaf].level == 3 ? cpu->count - 1 : 0) << 14 |
+			       (cpu->count - 1) << 26,
 			.ebx = (caches[subleaf].ways - 1) << 22 | 63,
 			.ecx = caches[subleaf].sets - 1,
 	};
 }
 
-/* Extended topology: every vCPU is a core of its own. */
+/* Extended topology: one package, in which every vCPU is a core of its own. */
 static struct cpuid_result leaf_topology(const struct cpu *cpu, uint32_t subleaf)
 {
 	struct cpuid_result result = {.ecx = subleaf & 0xff, .edx = cpu->index};
@@ -246,7 +253,7 @@ static struct cpuid_result leaf_topology(const struct cpu *cpu, uint32_t subleaf
 		result.ecx |= 1 << 8; /* SMT level */
 	} else if (subleaf == 1) {
 		result.eax = 8; /* bits of the APIC id below the package */
-		result.ebx = 1;
+		result.ebx = cpu->count;
 		result.ecx |= 2 << 8; /* core level */
 	}
 	return result;
@@ -284,7 +291,7 @@ static struct cpuid_result query_basic(const struct cpu *cpu, uint32_t leaf, uin
 	case 2:
 		return (struct cpuid_result){.eax = 0x00feff01}; /* see leaf 4 */
 	case 4:
-		return leaf_cache(subleaf);
+		return leaf_cache(cpu, subleaf);
 	case 6:
 		return (struct cpuid_result){.eax = 1 << 2}; /* the APIC timer never stops */
 	case 7:

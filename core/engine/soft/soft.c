@@ -162,13 +162,22 @@ static void soft_sync_writes(void *opaque)
 	}
 }
 
+static void destroy_cpu(void *opaque)
+{
+	struct cpu *cpu = opaque;
+
+	apic_destroy(cpu->apic);
+	block_cache_destroy(cpu->blocks);
+	cpu_destroy(cpu);
+}
+
 static bool soft_init(struct engine *engine, GError **error)
 {
 	struct soft_engine *soft = soft_engine_from(engine);
 	struct guest_memory *memory = address_space_memory(engine->config.memory);
 
 	g_mutex_init(&soft->lock);
-	soft->cpus = g_ptr_array_new();
+	soft->cpus = g_ptr_array_new_with_free_func(destroy_cpu);
 	soft->kept = g_array_new(FALSE, FALSE, sizeof(struct guest_mapping));
 	soft->irqchip.impl = &soft_irqchip_impl;
 	soft->irqchip.board = engine->config.board;
@@ -204,10 +213,12 @@ static void soft_finish(struct engine *engine)
 		guest_mapping_unmap(memory, &g_array_index(soft->kept, struct guest_mapping, i), 0);
 	}
 	irq_pump_destroy(soft->pump);
-	apic_bus_destroy(soft->bus);
-	code_map_destroy(soft->code);
 	if (soft->cpus) {
 		g_ptr_array_free(soft->cpus, TRUE);
+	}
+	apic_bus_destroy(soft->bus);
+	code_map_destroy(soft->code);
+	if (soft->kept) {
 		g_array_free(soft->kept, TRUE);
 		g_mutex_clear(&soft->lock);
 	}
@@ -222,6 +233,7 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 
 	(void)error;
 	cpu->engine = soft;
+	cpu->count = config->vcpus;
 	cpu->tsc_base = soft->tsc_base;
 	cpu->blocks = block_cache_create(soft->code);
 	g_mutex_lock(&soft->lock);
@@ -232,20 +244,10 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 	return true;
 }
 
+/* The processor stays until the engine ends: others may still send it interrupts and kick it. */
 static void soft_vcpu_finish(struct vcpu *vcpu)
 {
-	struct soft_engine *soft = soft_engine_from(vcpu->engine);
-	struct cpu *cpu = soft_vcpu_from(vcpu)->cpu;
-
-	if (!cpu) {
-		return;
-	}
-	g_mutex_lock(&soft->lock);
-	g_ptr_array_remove(soft->cpus, cpu);
-	apic_destroy(cpu->apic);
-	g_mutex_unlock(&soft->lock);
-	block_cache_destroy(cpu->blocks);
-	cpu_destroy(cpu);
+	(void)vcpu;
 }
 
 /* Requests that reach a vCPU between two stretches of guest code. */

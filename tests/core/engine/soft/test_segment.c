@@ -138,7 +138,7 @@ static const struct {
 		{false, 3, X86_ES, CONFORMING | 3, NOTHING, 0}, /* whatever its level */
 		{false, 0, X86_DS, DATA | 3, GP, DATA}, /* RPL */
 		{false, 3, X86_DS, DATA, GP, DATA}, /* CPL */
-	{false, 3, X86_DS, DATA | 3, GP, DATA},
+		{false, 3, X86_DS, DATA | 3, GP, DATA},
 		{false, 3, X86_DS, EXECUTE_ONLY | 3, GP, EXECUTE_ONLY},
 		{false, 0, X86_FS, TSS_ENTRY, GP, TSS_ENTRY},
 		{false, 0, X86_FS, BEYOND, GP, BEYOND},
