@@ -65,7 +65,7 @@ static void answer(struct question *question, const GError *error,
 {
 	if (question->dumped) {
 		question->dumped(question->opaque, error);
-	} else {
+	} else if (question->counted) {
 		question->counted(question->opaque, statistics);
 	}
 	g_free(question);

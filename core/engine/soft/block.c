@@ -188,7 +188,9 @@ void block_cache_clear(struct block_cache *cache)
 {
 	for (size_t i = 0; i < G_N_ELEMENTS(cache->pages); i++) {
 		while (cache->pages[i]) {
-			page_drop(cache, cache->pages[i]);
+			struct code_page *page = cache->pages[i];
+			cache->pages[i] = page->next;
+			page_free(cache, page);
 		}
 	}
 	memset(cache->hash, 0, sizeof(cache->hash));
