@@ -7,13 +7,12 @@
 
 #include "core/base/log.h"
 #include "core/control/gdb_link.h"
+#include "core/control/gdb_memory.h"
 #include "core/control/gdb_regs.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define INT3 0xccu
-#define MAX_BREAKPOINTS 1024
 #define MAX_MEMORY (GDB_PACKET_SIZE / 2 - 16) /* bytes in one packet, in hex */
 #define SIGNAL_INT 2u
 #define SIGNAL_TRAP 5u
@@ -22,11 +21,6 @@ enum resume_action {
 	RESUME_HOLD, /* stands still while others run */
 	RESUME_CONTINUE,
 	RESUME_STEP,
-};
-
-struct gdb_breakpoint {
-	uint64_t linear, physical;
-	uint8_t original; /* the byte that int3 has replaced */
 };
 
 struct gdb_stub {
@@ -42,7 +36,7 @@ struct gdb_stub {
 	unsigned last_signal; /* why it stopped */
 	bool last_swbreak;
 	enum resume_action actions[ENGINE_MAX_VCPUS]; /* of the last resume */
-	GArray *breakpoints; /* struct gdb_breakpoint */
+	struct gdb_memory memory;
 	char *description;
 };
 
@@ -74,140 +68,6 @@ static struct vcpu *find_thread(const struct gdb_stub *stub, const char *text)
 }
 
 /*
- * Guest memory.
- */
-
-static bool translate(struct gdb_stub *stub, uint64_t linear, uint64_t *ret_physical)
-{
-	const struct engine_impl *impl = stub->engine->impl;
-
-	return impl->vcpu_translate && impl->vcpu_translate(stub->selected, linear, ret_physical);
-}
-
-static struct guest_memory *memory_of(const struct gdb_stub *stub)
-{
-	return address_space_memory(stub->engine->config.memory);
-}
-
-/* What remains of len from linear on in its page. */
-static size_t within_page(uint64_t linear, size_t len)
-{
-	return MIN(len, (size_t)(GUEST_PAGE_SIZE - linear % GUEST_PAGE_SIZE));
-}
-
-static struct gdb_breakpoint *find_breakpoint(const struct gdb_stub *stub, uint64_t linear)
-{
-	for (unsigned i = 0; i < stub->breakpoints->len; i++) {
-		struct gdb_breakpoint *breakpoint = &g_array_index(
-				stub->breakpoints, struct gdb_breakpoint, i);
-		if (breakpoint->linear == linear) {
-			return breakpoint;
-		}
-	}
-	return NULL;
-}
-
-/* Reads as much as there is; returns how much. Breakpoints do not show. */
-static size_t read_memory(struct gdb_stub *stub, uint64_t linear, uint8_t *data, size_t len)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		size_t piece = within_page(linear + done, len - done);
-		uint64_t physical;
-		if (!translate(stub, linear + done, &physical) ||
-				!guest_memory_read(memory_of(stub), physical, data + done, piece)) {
-			break;
-		}
-		done += piece;
-	}
-	for (unsigned i = 0; i < stub->breakpoints->len; i++) {
-		const struct gdb_breakpoint *breakpoint = &g_array_index(
-				stub->breakpoints, struct gdb_breakpoint, i);
-		if (breakpoint->linear - linear < done) {
-			data[breakpoint->linear - linear] = breakpoint->original;
-		}
-	}
-	return done;
-}
-
-/* Breakpoints stay; what is written in their place comes to light when they go. */
-static bool write_memory(struct gdb_stub *stub, uint64_t linear, uint8_t *data, size_t len)
-{
-	for (unsigned i = 0; i < stub->breakpoints->len; i++) {
-		struct gdb_breakpoint *breakpoint = &g_array_index(
-				stub->breakpoints, struct gdb_breakpoint, i);
-		if (breakpoint->linear - linear < len) {
-			breakpoint->original = data[breakpoint->linear - linear];
-			data[breakpoint->linear - linear] = INT3;
-		}
-	}
-	for (size_t done = 0; done < len;) {
-		size_t piece = within_page(linear + done, len - done);
-		uint64_t physical;
-		if (!translate(stub, linear + done, &physical) ||
-				!guest_memory_write(
-						memory_of(stub), physical, data + done, piece)) {
-			return false;
-		}
-		done += piece;
-	}
-	return true;
-}
-
-static bool add_breakpoint(struct gdb_stub *stub, uint64_t linear)
-{
-	struct gdb_breakpoint breakpoint = {.linear = linear};
-	const uint8_t int3 = INT3;
-
-	if (find_breakpoint(stub, linear)) {
-		return true;
-	}
-	if (stub->breakpoints->len >= MAX_BREAKPOINTS ||
-			!translate(stub, linear, &breakpoint.physical) ||
-			!guest_memory_read(memory_of(stub), breakpoint.physical,
-					&breakpoint.original, 1) ||
-			!guest_memory_write(memory_of(stub), breakpoint.physical, &int3, 1)) {
-		return false;
-	}
-	g_array_append_val(stub->breakpoints, breakpoint);
-	return true;
-}
-
-/* Takes the int3 away, unless the guest has written something else in its place. */
-static void restore_byte(struct gdb_stub *stub, const struct gdb_breakpoint *breakpoint)
-{
-	uint8_t now;
-
-	if (guest_memory_read(memory_of(stub), breakpoint->physical, &now, 1) && now == INT3) {
-		(void)guest_memory_write(memory_of(stub), breakpoint->physical,
-				&breakpoint->original, 1); /* fails if the RAM is gone */
-	}
-}
-
-static bool remove_breakpoint(struct gdb_stub *stub, uint64_t linear)
-{
-	struct gdb_breakpoint *breakpoint = find_breakpoint(stub, linear);
-
-	if (!breakpoint) {
-		return false;
-	}
-	restore_byte(stub, breakpoint);
-	g_array_remove_index_fast(stub->breakpoints,
-			(guint)(breakpoint -
-					(struct gdb_breakpoint *)(void *)stub->breakpoints->data));
-	return true;
-}
-
-static void remove_all_breakpoints(struct gdb_stub *stub)
-{
-	for (unsigned i = 0; i < stub->breakpoints->len; i++) {
-		restore_byte(stub, &g_array_index(stub->breakpoints, struct gdb_breakpoint, i));
-	}
-	g_array_set_size(stub->breakpoints, 0);
-}
-
-/*
  * Stopping and going on.
  */
 
@@ -235,7 +95,8 @@ static void start_machine(struct gdb_stub *stub)
 static void apply_actions(struct gdb_stub *stub)
 {
 	const struct engine_impl *impl = stub->engine->impl;
-	unsigned breakpoints = stub->breakpoints->len > 0 ? VCPU_DEBUG_BREAKPOINTS : 0;
+	bool any = gdb_memory_has_breakpoints(&stub->memory);
+	unsigned breakpoints = any ? VCPU_DEBUG_BREAKPOINTS : 0;
 
 	for (unsigned i = 0; i < stub->engine->config.vcpus; i++) {
 		struct vcpu *vcpu = stub->engine->vcpus[i];
@@ -266,7 +127,7 @@ static void let_go(struct gdb_stub *stub)
 	if (!stub->stopped) {
 		stop_machine(stub);
 	}
-	remove_all_breakpoints(stub);
+	gdb_memory_remove_breakpoints(&stub->memory);
 	set_actions(stub, RESUME_CONTINUE);
 	apply_actions(stub);
 }
@@ -292,7 +153,9 @@ static bool at_foreign_breakpoint(struct gdb_stub *stub, uint64_t rip)
 {
 	uint8_t byte;
 
-	return !find_breakpoint(stub, rip) && read_memory(stub, rip, &byte, 1) == 1 && byte == INT3;
+	return !gdb_memory_has_breakpoint(&stub->memory, rip) &&
+	       gdb_memory_read(&stub->memory, stub->selected, rip, &byte, 1) == 1 &&
+	       byte == GDB_INT3;
 }
 
 bool gdb_stub_vcpu_stopped(struct gdb_stub *stub, struct vcpu *vcpu, enum vcpu_exit reason)
@@ -321,7 +184,7 @@ bool gdb_stub_vcpu_stopped(struct gdb_stub *stub, struct vcpu *vcpu, enum vcpu_e
 		}
 	}
 	stub->last_signal = SIGNAL_TRAP;
-	stub->last_swbreak = find_breakpoint(stub, rip) != NULL &&
+	stub->last_swbreak = gdb_memory_has_breakpoint(&stub->memory, rip) &&
 			     stub->actions[vcpu->index] != RESUME_STEP;
 	report_stop(stub);
 	return true;
@@ -431,7 +294,7 @@ static void command_read_memory(struct gdb_stub *stub, const char *arguments)
 		reply_ok(stub, false);
 		return;
 	}
-	size_t done = read_memory(stub, address, data, len);
+	size_t done = gdb_memory_read(&stub->memory, stub->selected, address, data, len);
 	for (size_t i = 0; i < done; i++) {
 		g_string_append_printf(text, "%02x", data[i]);
 	}
@@ -463,32 +326,47 @@ static void command_write_memory(struct gdb_stub *stub, const char *arguments)
 
 	reply_ok(stub, parse_range(arguments, &address, &len, &rest) && *rest == ':' &&
 					parse_hex(rest + 1, data, len) &&
-					write_memory(stub, address, data, len));
+					gdb_memory_write(&stub->memory, stub->selected, address,
+							data, len));
 }
 
-/* "TYPE,ADDRESS,KIND": software and hardware execution breakpoints are the same to us. */
-static void change_breakpoint(struct gdb_stub *stub, const char *arguments,
-		bool (*change)(struct gdb_stub *stub, uint64_t linear))
+/*
+ * "TYPE,ADDRESS,KIND". Software and hardware execution breakpoints are the same to us; in place of
+ * watchpoints gdb steps. False, and answered, if it is not a breakpoint.
+ */
+static bool parse_breakpoint(struct gdb_stub *stub, const char *arguments, uint64_t *ret_address)
 {
-	uint64_t address;
+	bool execution = arguments[0] == '0' || arguments[0] == '1';
 	size_t kind;
 	char *rest;
 
-	if ((arguments[0] != '0' && arguments[0] != '1') || arguments[1] != ',') {
-		reply(stub, ""); /* watchpoints: gdb steps instead */
-		return;
+	if (!execution || arguments[1] != ',') {
+		reply(stub, "");
+		return false;
 	}
-	reply_ok(stub, parse_range(arguments + 2, &address, &kind, &rest) && change(stub, address));
+	if (!parse_range(arguments + 2, ret_address, &kind, &rest)) {
+		reply_ok(stub, false);
+		return false;
+	}
+	return true;
 }
 
 static void command_insert_breakpoint(struct gdb_stub *stub, const char *arguments)
 {
-	change_breakpoint(stub, arguments, add_breakpoint);
+	uint64_t address;
+
+	if (parse_breakpoint(stub, arguments, &address)) {
+		reply_ok(stub, gdb_memory_add_breakpoint(&stub->memory, stub->selected, address));
+	}
 }
 
 static void command_remove_breakpoint(struct gdb_stub *stub, const char *arguments)
 {
-	change_breakpoint(stub, arguments, remove_breakpoint);
+	uint64_t address;
+
+	if (parse_breakpoint(stub, arguments, &address)) {
+		reply_ok(stub, gdb_memory_remove_breakpoint(&stub->memory, address));
+	}
 }
 
 /* The selected vCPU does it, the others run; an address to go on from is not sent by today's gdb. */
@@ -692,7 +570,6 @@ static void command_kill_process(struct gdb_stub *stub, const char *arguments)
 	quit(stub);
 }
 
-/* By the longest name first, where one begins with another. */
 static const struct {
 	const char *name;
 	void (*handle)(struct gdb_stub *stub, const char *arguments);
@@ -776,7 +653,7 @@ struct gdb_stub *gdb_stub_create(const char *address, struct engine *engine, GEr
 			.interrupt = handle_interrupt,
 			.disconnected = handle_disconnected,
 	};
-	stub->breakpoints = g_array_new(FALSE, FALSE, sizeof(struct gdb_breakpoint));
+	gdb_memory_init(&stub->memory, address_space_memory(engine->config.memory));
 	stub->description = gdb_regs_description();
 	stub->selected = engine->vcpus[0];
 	stub->link = gdb_link_create(address, &stub->link_user, error);
@@ -796,7 +673,7 @@ void gdb_stub_destroy(struct gdb_stub *stub)
 	if (stub->connected) {
 		let_go(stub);
 	}
-	g_array_unref(stub->breakpoints);
+	gdb_memory_finish(&stub->memory);
 	g_free(stub->description);
 	g_free(stub);
 }
