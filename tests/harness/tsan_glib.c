@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Loaded before all libraries of a program under ThreadSanitizer, which does not see through glib's locks:
- * tells it when one is taken and given up.
+ * tells it when one is taken and given up, and what goes through a GAsyncQueue.
  */
 #include <dlfcn.h>
 #include <glib.h>
@@ -11,6 +11,8 @@ void __tsan_mutex_pre_lock(void *address, unsigned flags) __attribute__((weak));
 void __tsan_mutex_post_lock(void *address, unsigned flags, int recursion) __attribute__((weak));
 int __tsan_mutex_pre_unlock(void *address, unsigned flags) __attribute__((weak));
 void __tsan_mutex_post_unlock(void *address, unsigned flags) __attribute__((weak));
+void __tsan_acquire(void *address) __attribute__((weak));
+void __tsan_release(void *address) __attribute__((weak));
 
 #define FLAG_TRY 0x10u
 #define FLAG_TRY_FAILED 0x20u
@@ -94,4 +96,33 @@ gboolean g_cond_wait_until(GCond *cond, GMutex *mutex, gint64 end_time)
 	before_lock(mutex, 0);
 	after_lock(mutex, 0);
 	return signalled;
+}
+
+void g_async_queue_push(GAsyncQueue *queue, gpointer data)
+{
+	REAL(g_async_queue_push)
+	if (__tsan_release) {
+		__tsan_release(queue);
+	}
+	real(queue, data);
+}
+
+static gpointer popped(GAsyncQueue *queue, gpointer data)
+{
+	if (__tsan_acquire) {
+		__tsan_acquire(queue);
+	}
+	return data;
+}
+
+gpointer g_async_queue_pop(GAsyncQueue *queue)
+{
+	REAL(g_async_queue_pop)
+	return popped(queue, real(queue));
+}
+
+gpointer g_async_queue_timeout_pop(GAsyncQueue *queue, guint64 timeout)
+{
+	REAL(g_async_queue_timeout_pop)
+	return popped(queue, real(queue, timeout));
 }
