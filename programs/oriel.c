@@ -13,6 +13,7 @@
 #include "core/engine/kvm/kvm.h"
 #include "core/engine/soft/soft.h"
 #include "hw/pc/pc.h"
+#include "programs/debugger.h"
 #include "programs/devices.h"
 #include "programs/monitor.h"
 #include "programs/screendump.h"
@@ -37,6 +38,7 @@ struct program {
 	struct screendumps *screendumps;
 	struct monitor *monitor;
 	struct monitor_host monitor_host;
+	struct debugger *debugger; /* NULL: none was asked for */
 	bool screendump_failed;
 	int status; /* of the process */
 };
@@ -115,6 +117,9 @@ static void handle_vcpu_stopped(struct pc_events *events, struct vcpu *vcpu, enu
 {
 	struct program *program = container_of(events, struct program, pc_events);
 
+	if (debugger_vcpu_stopped(program->debugger, vcpu, reason)) {
+		return;
+	}
 	if (reason == VCPU_EXIT_SHUTDOWN) {
 		log_info("vCPU %u: triple fault, the machine is reset", vcpu->index);
 		reset(program);
@@ -152,6 +157,11 @@ static void handle_picture_failed(struct virtio_gpu_host *host)
 }
 
 static void handle_terminal_quit(void *opaque)
+{
+	quit(opaque, EXIT_SUCCESS);
+}
+
+static void handle_debugger_quit(void *opaque)
 {
 	quit(opaque, EXIT_SUCCESS);
 }
@@ -271,7 +281,14 @@ static bool start(struct program *program, GError **error)
 		};
 		program->monitor = monitor_create(options->qmp, program->pc, picture, options->name,
 				&program->monitor_host, error);
-		return program->monitor != NULL;
+		if (!program->monitor) {
+			return false;
+		}
+	}
+	if (options->gdb) {
+		program->debugger = debugger_create(
+				options->gdb, program->pc, handle_debugger_quit, program, error);
+		return program->debugger != NULL;
 	}
 	return true;
 }
@@ -299,6 +316,7 @@ static void finish(struct program *program)
 {
 	screendumps_destroy(program->screendumps);
 	monitor_destroy(program->monitor);
+	debugger_destroy(program->debugger);
 	pc_destroy(program->pc);
 	devices_destroy(program->devices);
 	if (program->loader) {

@@ -216,7 +216,8 @@ const char *check_shader_images(struct stream_checker *checker, struct command *
 				(buffer && !stream_resource_is_buffer(resource))) {
 			return "no such resource for an image";
 		}
-		if (resource && !buffer && entry[3] > resource->last_level) {
+		/* Mesa writes the level in the low byte of a union and leaves the rest as it was. */
+		if (resource && !buffer && (entry[3] & 0xff) > resource->last_level) {
 			return "image of a level that the resource does not have";
 		}
 		slot_set(checker,
