@@ -240,7 +240,7 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 	apic_create(soft->bus, cpu);
 	g_ptr_array_add(soft->cpus, cpu);
 	g_mutex_unlock(&soft->lock);
-	soft_vcpu_from(vcpu)->cpu = cpu;
+	__atomic_store_n(&soft_vcpu_from(vcpu)->cpu, cpu, __ATOMIC_RELEASE);
 	return true;
 }
 
@@ -297,7 +297,8 @@ static enum vcpu_exit soft_vcpu_run(struct vcpu *vcpu)
 
 static void soft_vcpu_kick(struct vcpu *vcpu)
 {
-	struct cpu *cpu = soft_vcpu_from(vcpu)->cpu;
+	/* NULL: not begun yet, or never going to */
+	struct cpu *cpu = __atomic_load_n(&soft_vcpu_from(vcpu)->cpu, __ATOMIC_ACQUIRE);
 
 	if (cpu) {
 		cpu_request(cpu, CPU_REQUEST_EXIT);
