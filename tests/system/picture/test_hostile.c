@@ -260,10 +260,200 @@ static void test_streams(void **state)
 	print_tally(tally);
 }
 
+/* What the guest may ask for by one command that no host has. */
+static const struct {
+	const char *name;
+	struct good_resource resource; /* id is filled in */
+} absurd[] = {
+		{"largest texture", {0, VIRGL_TARGET_2D, 1, 2, 16384, 16384, 1, 1, 0, 0}},
+		{"beyond it", {0, VIRGL_TARGET_2D, 1, 2, 16385, 1, 1, 1, 0, 0}},
+		{"all ones", {0, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u}},
+		{"all zeros", {0}},
+		{"largest buffer", {0, VIRGL_TARGET_BUFFER, 64, 16, INT32_MAX, 1, 1, 1, 0, 0}},
+		{"beyond it", {0, VIRGL_TARGET_BUFFER, 64, 16, ~0u, 1, 1, 1, 0, 0}},
+		{"deep", {0, VIRGL_TARGET_3D, 31, 8, 2048, 2048, 2048, 1, 0, 0}},
+		{"many layers", {0, VIRGL_TARGET_2D_ARRAY, 31, 8, 4096, 4096, 1, 2048, 0, 0}},
+		{"cubes", {0, VIRGL_TARGET_CUBE_ARRAY, 31, 8, 4096, 4096, 1, 2046, 12, 0}},
+		{"many samples", {0, VIRGL_TARGET_2D, 1, 2, 8192, 8192, 1, 1, 0, 32}},
+		{"more levels than sizes", {0, VIRGL_TARGET_2D, 1, 2, 4, 4, 1, 1, 14, 0}},
+		{"no width", {0, VIRGL_TARGET_2D, 1, 2, 0, 64, 1, 1, 0, 0}},
+		{"no height", {0, VIRGL_TARGET_2D, 1, 2, 64, 0, 1, 1, 0, 0}},
+		{"no depth", {0, VIRGL_TARGET_3D, 1, 2, 64, 64, 0, 1, 0, 0}},
+		{"no layers", {0, VIRGL_TARGET_2D_ARRAY, 1, 2, 64, 64, 1, 0, 0, 0}},
+		{"depth as scanout", {0, VIRGL_TARGET_2D, 19, 1 << 18, 64, 64, 1, 1, 0, 0}},
+		{"staging", {0, VIRGL_TARGET_BUFFER, 64, 1 << 19, 1 << 30, 1, 1, 1, 0, 0}},
+		{"custom", {0, VIRGL_TARGET_BUFFER, 64, 1 << 17, 1 << 30, 1, 1, 1, 0, 0}},
+};
+
+/* Each twenty times over, then whatever exists goes. Nothing of it is worth a renderer's life, and none of it fits the limit. */
+static void test_absurd_resources(void **state)
+{
+	struct picture_client *client = start();
+	(void)state;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(absurd); i++) {
+		struct good_resource resource = absurd[i].resource;
+		print_message("%s\n", absurd[i].name);
+		assert_int_equal(picture_client_context(client, CONTEXT), OK);
+		for (resource.id = 1; resource.id <= 20; resource.id++) {
+			assert_true(create_resource(client, &resource));
+		}
+		assert_memory_is_bounded(client);
+		for (uint32_t id = 1; id <= 20; id++) {
+			assert_true(send_resource(client, VIRTIO_GPU_CMD_RESOURCE_UNREF, 0, id));
+		}
+		const struct virtio_gpu_ctrl_hdr destroy = {
+				.type = VIRTIO_GPU_CMD_CTX_DESTROY, .ctx_id = CONTEXT};
+		assert_true(SEND(client, destroy));
+	}
+	assert_draws(client);
+	struct control_statistics statistics;
+	assert_true(picture_client_statistics(client, &statistics));
+	assert_int_equal(statistics.resources, 0);
+	assert_int_equal(statistics.contexts, 0);
+	assert_int_equal(statistics.host_bytes, 0);
+	assert_int_equal(picture_client_stop(client), 0);
+}
+
+/* The triangle's state without its draw; more is appended. */
+static void encode_state(struct gallium *g, uint32_t *words, size_t capacity)
+{
+	gallium_init(g, words, capacity);
+	triangle_encode(g);
+	assert_false(g->overflow);
+}
+
+/* As many vertices as one draw may have, over and over: more than anybody waits for. */
+static void test_endless_draw(void **state)
+{
+	struct picture_client *client = start();
+	static uint32_t words[4096];
+	struct gallium g;
+	(void)state;
+
+	assert_true(triangle_setup(client, CONTEXT));
+	encode_state(&g, words, G_N_ELEMENTS(words));
+	for (unsigned i = 0; i < 8; i++) {
+		gallium_draw(&g, GALLIUM_TRIANGLES, 0, 0x0fffffff);
+	}
+	assert_false(g.overflow);
+	int64_t begin = g_get_monotonic_time();
+	assert_int_equal(submit(client, words, g.count), 0);
+	print_message("noticed after %d ms\n", (int)((g_get_monotonic_time() - begin) / 1000));
+	assert_true(client->lost);
+	assert_int_equal(replace(client), FATE_HUNG);
+	assert_draws(client);
+	assert_memory_is_bounded(client);
+	assert_int_equal(picture_client_stop(client), 0);
+}
+
+/* A loop without an end in a shader does the same. */
+static void test_endless_shader(void **state)
+{
+	static const char text[] = "FRAG\n"
+				   "DCL OUT[0], COLOR\n"
+				   "DCL TEMP[0]\n"
+				   "IMM[0] FLT32 { 0.5, 0.5, 0.5, 1.0 }\n"
+				   "  0: MOV TEMP[0], IMM[0]\n"
+				   "  1: BGNLOOP :4\n"
+				   "  2: MUL TEMP[0], TEMP[0], IMM[0]\n"
+				   "  3: ENDLOOP :1\n"
+				   "  4: MOV OUT[0], TEMP[0]\n"
+				   "  5: END\n";
+	struct picture_client *client = start();
+	static uint32_t words[4096];
+	struct gallium g;
+	(void)state;
+
+	assert_true(triangle_setup(client, CONTEXT));
+	encode_state(&g, words, G_N_ELEMENTS(words));
+	gallium_create_shader(&g, 77, VIRGL_SHADER_FRAGMENT, text);
+	gallium_bind_shader(&g, 77, VIRGL_SHADER_FRAGMENT);
+	gallium_draw(&g, GALLIUM_TRIANGLES, 0, 3);
+	assert_false(g.overflow);
+	uint32_t reply = submit(client, words, g.count);
+	if (reply == 0) {
+		(void)replace(client);
+	} else {
+		/* The rasteriser bounds its loops, or a compiler saw through it. */
+		assert_true(triangle_teardown(client, CONTEXT));
+	}
+	assert_draws(client);
+	assert_int_equal(picture_client_stop(client), 0);
+}
+
+static char *long_shader(unsigned instructions)
+{
+	GString *text = g_string_new("FRAG\n"
+				     "DCL IN[0], GENERIC[0], PERSPECTIVE\n"
+				     "DCL OUT[0], COLOR\n"
+				     "DCL TEMP[0..15]\n");
+
+	for (unsigned i = 0; i < 16; i++) {
+		g_string_append_printf(text, "MOV TEMP[%u], IN[0]\n", i);
+	}
+	for (unsigned i = 0; i < instructions; i++) {
+		g_string_append_printf(text, "MAD TEMP[%u],TEMP[%u].yzwx,IN[0],TEMP[%u]\n", i % 16,
+				(i * 7 + 3) % 16, (i * 5 + 1) % 16);
+	}
+	g_string_append(text, "MOV OUT[0], TEMP[3]\nEND\n");
+	return g_string_free(text, FALSE);
+}
+
+/* Its compilation takes longer than the watchdog's patience, or a good deal of it. */
+static void test_long_shader(void **state)
+{
+	struct picture_client *client = start();
+	g_autofree char *text = long_shader(10000);
+	const size_t capacity = 110000;
+	g_autofree uint32_t *words = g_new(uint32_t, capacity);
+	struct gallium g;
+	(void)state;
+
+	assert_true(triangle_setup(client, CONTEXT));
+	encode_state(&g, words, capacity);
+	/* Long ones arrive in parts. */
+	size_t length = strlen(text) + 1, part = 200000;
+	for (size_t offset = 0; offset < length; offset += part) {
+		size_t n = MIN(part, length - offset), padded = (n + 3) / 4;
+		uint32_t *at = words + g.count;
+		assert_true(g.count + 6 + padded <= capacity);
+		at[0] = VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 5 + padded);
+		at[1] = 77;
+		at[2] = VIRGL_SHADER_FRAGMENT;
+		at[3] = offset == 0 ? (uint32_t)length
+				    : (uint32_t)offset | VIRGL_SHADER_CONTINUATION;
+		at[4] = 150000; /* tokens */
+		at[5] = 0;
+		memset(at + 6, 0, padded * 4);
+		memcpy(at + 6, text + offset, n);
+		g.count += 6 + padded;
+	}
+	gallium_bind_shader(&g, 77, VIRGL_SHADER_FRAGMENT);
+	gallium_draw(&g, GALLIUM_TRIANGLES, 0, 3);
+	assert_false(g.overflow);
+	int64_t begin = g_get_monotonic_time();
+	uint32_t reply = submit(client, words, g.count);
+	print_message("%zu bytes of text: reply 0x%x after %d ms\n", length, reply,
+			(int)((g_get_monotonic_time() - begin) / 1000));
+	if (reply == 0) {
+		(void)replace(client);
+	} else {
+		assert_true(triangle_teardown(client, CONTEXT));
+	}
+	assert_draws(client);
+	assert_memory_is_bounded(client);
+	assert_int_equal(picture_client_stop(client), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 			cmocka_unit_test(test_good_streams),
+			cmocka_unit_test(test_absurd_resources),
+			cmocka_unit_test(test_endless_draw),
+			cmocka_unit_test(test_endless_shader),
+			cmocka_unit_test(test_long_shader),
 			cmocka_unit_test(test_streams),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
