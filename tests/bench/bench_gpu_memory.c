@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much memory oriel-gpu keeps resident beyond guest RAM: by itself, with a screen, drawing. Prints a table.
+ * How much memory oriel-gpu keeps resident beyond guest RAM: by itself, with a screen, drawing.
+ * Prints a table. /
  */
 #include "tests/harness/triangle.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How fast requests go through oriel-gpu, without a CPU engine in the way: commands, fences, transfers, screen updates. Prints a
- * table; where a target exists it stands beside the figure. Usage: bench_gpu_path [rounds]
+ * How fast requests go through oriel-gpu, without a CPU engine in the way: commands, fences,
+ * transfers, screen updates. Prints a table; where a target exists it stands beside the figure.
+ * Usage: bench_gpu_path [rounds]
  *
- * Figures are the best of the rounds, as others may use the machine; give more rounds where it is busy.
+ * Figures are the best of the rounds, as others may use the machine; give more rounds where it is
+ * busy. /
  */
 #include "tests/harness/triangle.h"
 
