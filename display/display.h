@@ -33,6 +33,7 @@ enum pixel_format {
 enum display_image_kind {
 	DISPLAY_IMAGE_PIXELS = 1 << 0,
 	DISPLAY_IMAGE_TEXTURE = 1 << 1, /* a GL texture of the egl's share group */
+	DISPLAY_IMAGE_NONE = 1 << 2, /* no image: for displays that show nothing */
 };
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Displays that show nothing. A frame is released at once, whatever its kind, so nothing is ever
- * read back for them; pictures are taken from the GPU when somebody asks.
+ * Displays that show nothing. A frame is released at once, whatever its kind, and needs no image,
+ * so nothing is ever copied for them; pictures are taken from the GPU when somebody asks. /
  */
 #include "display/displays.h"
 #include "display/egl.h"
@@ -45,7 +45,7 @@ static void headless_destroy(struct display *display)
 
 static const struct display_impl none_display_impl = {
 		.name = "none",
-		.accepts = DISPLAY_IMAGE_PIXELS | DISPLAY_IMAGE_TEXTURE,
+		.accepts = DISPLAY_IMAGE_PIXELS | DISPLAY_IMAGE_TEXTURE | DISPLAY_IMAGE_NONE,
 		.present = headless_present,
 		.disable = headless_disable,
 		.set_cursor = headless_set_cursor,
@@ -55,7 +55,7 @@ static const struct display_impl none_display_impl = {
 
 static const struct display_impl egl_headless_display_impl = {
 		.name = "egl-headless",
-		.accepts = DISPLAY_IMAGE_PIXELS | DISPLAY_IMAGE_TEXTURE,
+		.accepts = DISPLAY_IMAGE_PIXELS | DISPLAY_IMAGE_TEXTURE | DISPLAY_IMAGE_NONE,
 		.present = headless_present,
 		.disable = headless_disable,
 		.set_cursor = headless_set_cursor,
@@ -78,7 +78,7 @@ static struct display *headless_create(
 	struct display *display = g_new0(struct display, 1);
 	display->impl = impl;
 	display->egl = egl;
-	display->accepts = gl ? impl->accepts : DISPLAY_IMAGE_PIXELS;
+	display->accepts = gl ? impl->accepts : impl->accepts & ~DISPLAY_IMAGE_TEXTURE;
 	return display;
 }
 

@@ -206,7 +206,10 @@ static void frame_handle_released(struct display_frame *base)
 	pthread_mutex_lock(&gpu->lock);
 	frame->released = true;
 	gpu->frames_released = true;
-	/* Inside the lock: once it is released the worker may take the last frame and the GPU may go. */
+	/*
+	 * Inside the lock: once it is released the worker may take the last frame and the GPU may
+	 * go.
+	 */
 	eventfd_signal(wake_fd);
 	pthread_mutex_unlock(&gpu->lock);
 }
@@ -283,12 +286,28 @@ static bool frame_borrow(struct gpu *gpu, struct gpu_frame *frame, const struct 
 	return true;
 }
 
+/* Nothing at all, where nobody looks. */
+static bool frame_omit(struct gpu *gpu, struct gpu_frame *frame, const struct gpu_head *head)
+{
+	if ((gpu->display->accepts & DISPLAY_IMAGE_NONE) == 0) {
+		return false;
+	}
+	frame->base = (struct display_frame){
+			.kind = DISPLAY_IMAGE_NONE,
+			.image_width = head->source.width,
+			.image_height = head->source.height,
+			.source = head_whole(head),
+			.released = frame_handle_released,
+	};
+	return true;
+}
+
 static uint32_t head_publish(struct gpu *gpu, struct gpu_head *head)
 {
 	struct gpu_frame *frame = head_free_frame(head);
 	struct rect damage = head->damage;
 
-	if (!frame_borrow(gpu, frame, head)) {
+	if (!frame_omit(gpu, frame, head) && !frame_borrow(gpu, frame, head)) {
 		uint32_t error = frame_copy(gpu, frame, head);
 		if (error != 0) {
 			return error;

@@ -267,7 +267,7 @@ static int listen_on(const char *address, GError **error)
 
 static unsigned port_of(int fd)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {0};
 	socklen_t length = sizeof(address);
 
 	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) {

@@ -125,8 +125,9 @@ static GQuark virgl_error_quark(void)
 }
 
 /*
- * The renderer learns some of its limits (the largest texture buffer) only while it describes itself, and takes them for 0 until then. A
- * driver that remembers the description from before a restart does not ask again.
+ * The renderer learns some of its limits (the largest texture buffer) only while it describes
+ * itself, and takes them for 0 until then. A driver that remembers the description from before a
+ * restart does not ask again. /
  */
 static void learn_limits(void)
 {

@@ -216,7 +216,7 @@ const char *check_shader_images(struct stream_checker *checker, struct command *
 				(buffer && !stream_resource_is_buffer(resource))) {
 			return "no such resource for an image";
 		}
-		/* Mesa writes the level in the low byte of a union and leaves the rest as it was. */
+		/* Drivers send whatever lies in memory beside the level, and the renderer knows. */
 		if (resource && !buffer && (entry[3] & 0xff) > resource->last_level) {
 			return "image of a level that the resource does not have";
 		}

@@ -65,9 +65,10 @@ static void none_has_gl_only_when_asked(void **state)
 
 	(void)state;
 	assert_null(plain->egl);
-	assert_int_equal(plain->accepts, DISPLAY_IMAGE_PIXELS);
+	assert_int_equal(plain->accepts, DISPLAY_IMAGE_PIXELS | DISPLAY_IMAGE_NONE);
 	assert_non_null(gl->egl);
-	assert_int_equal(gl->accepts, DISPLAY_IMAGE_PIXELS | DISPLAY_IMAGE_TEXTURE);
+	assert_int_equal(gl->accepts,
+			DISPLAY_IMAGE_PIXELS | DISPLAY_IMAGE_TEXTURE | DISPLAY_IMAGE_NONE);
 	display_destroy(plain);
 	display_destroy(gl);
 }

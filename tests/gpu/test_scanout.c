@@ -422,6 +422,25 @@ static void test_textures(void **state)
 	gpu_guest_destroy(guest);
 }
 
+/* A display that shows nothing is told of frames, and nothing is read for them. */
+static void test_nobody_looks(void **state)
+{
+	struct gpu_guest *guest = setup(GUEST_FAKE_3D);
+	(void)state;
+
+	guest->display->base.accepts |= DISPLAY_IMAGE_NONE;
+	assert_int_equal(guest_set_scanout(guest, 0, 1, (struct virtio_gpu_rect){2, 3, 8, 9}), OK);
+	g_free(fake_renderer_take_log(guest->fake));
+	assert_int_equal(guest_flush(guest, 1, whole), OK);
+	struct recorded_head head = recording_display_head(guest->display, 0);
+	assert_int_equal(head.presented, 1);
+	assert_int_equal(head.kind, DISPLAY_IMAGE_NONE);
+	assert_rect(head.source, 0, 0, 8, 9);
+	g_autofree char *log = fake_renderer_take_log(guest->fake);
+	assert_null(strstr(log, "read_pixels"));
+	gpu_guest_destroy(guest);
+}
+
 /* Frames that the display holds through a reset come back to heads that know nothing of them. */
 static void test_reset_with_frames_in_flight(void **state)
 {
@@ -461,6 +480,7 @@ int main(void)
 			cmocka_unit_test(test_renderer_cannot_read),
 			cmocka_unit_test(test_frames_count_as_host_memory),
 			cmocka_unit_test(test_textures),
+			cmocka_unit_test(test_nobody_looks),
 			cmocka_unit_test(test_reset_with_frames_in_flight),
 	};
 

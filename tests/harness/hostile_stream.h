@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Command streams of a guest that means no good. Each is made from a seed and a number alone, so one that did damage can be made
- * again. Three kinds: good streams with a few changes, well-formed commands with senseless contents, noise. One thread.
+ * Command streams of a guest that means no good. Each is made from a seed and a number alone, so
+ * one that did damage can be made again. Three kinds: good streams with a few changes, well-formed
+ * commands with senseless contents, noise. One thread. /
  */
 #ifndef TESTS_HARNESS_HOSTILE_STREAM_H
 #define TESTS_HARNESS_HOSTILE_STREAM_H
@@ -41,8 +42,8 @@ struct hostile_stream {
 struct hostile_maker;
 
 /*
- * The good streams are the bare guest's triangle and the files NAME.virgl in directory (may be NULL): a magic word, the number of
- * resources, struct good_resource for each, the stream.
+ * The good streams are the bare guest's triangle and the files NAME.virgl in directory (may be
+ * NULL): a magic word, the number of resources, struct good_resource for each, the stream. /
  */
 struct hostile_maker *hostile_maker_create(const char *directory, uint64_t seed, GError **error);
 void hostile_maker_destroy(struct hostile_maker *maker); /* may be NULL */

@@ -58,8 +58,8 @@ bool picture_client_reset(struct picture_client *client, GError **error);
 
 /*
  * Queues a request and waits for its reply: returns the reply's type, 0 if none came within the
- * time-out (30 s), the process died or says that its renderer is lost. extra follows the request (backing entries, streams),
- * reply_len bytes of reply are copied.
+ * time-out (30 s), the process died or says that its renderer is lost. extra follows the request
+ * (backing entries, streams), reply_len bytes of reply are copied. /
  */
 uint32_t picture_client_call(struct picture_client *client, unsigned queue, const void *request,
 		size_t len, const void *extra, size_t extra_len, void *reply, size_t reply_len);

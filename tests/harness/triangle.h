@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The picture that proves a renderer works: a blue square with a triangle in it, red at the top, green below on both sides. One
- * stream draws all of it in a context without any state.
+ * The picture that proves a renderer works: a blue square with a triangle in it, red at the top,
+ * green below on both sides. One stream draws all of it in a context without any state. /
  */
 #ifndef TESTS_HARNESS_TRIANGLE_H
 #define TESTS_HARNESS_TRIANGLE_H
@@ -28,7 +28,10 @@ enum {
 /* State, clear and draw. */
 void triangle_encode(struct gallium *g);
 
-/* Creates context and resources, the target with a backing at PICTURE_DATA. False if anything was refused. */
+/*
+ * Creates context and resources, the target with a backing at PICTURE_DATA. False if anything was
+ * refused.
+ */
 bool triangle_setup(struct picture_client *client, uint32_t ctx);
 
 /* The stream in a context that was set up. */

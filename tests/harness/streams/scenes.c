@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small OpenGL 4.3 programs without a window, a part of the driver each: what streams are recorded from. Usage: scenes NAME; without
- * a name the names are printed.
+ * Small OpenGL 4.3 programs without a window, a part of the driver each: what streams are recorded
+ * from. Usage: scenes NAME; without a name the names are printed. /
  */
 #include <assert.h>
 #include <epoxy/egl.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole picture process, driven as a machine drives it: streams to pictures, crashes to restarts.
+ * The whole picture process, driven as a machine drives it: streams to pictures, crashes to
+ * restarts. /
  */
 #include "tests/harness/test.h"
 
