@@ -13,6 +13,7 @@
 #include "gpu/service/vhost_user.h"
 #include "gpu/service/vtest.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
@@ -245,7 +246,7 @@ static struct vtest_server *signalled_server;
 static void stop_vtest(int signal_number)
 {
 	(void)signal_number;
-	vtest_server_stop(signalled_server);
+	vtest_server_stop(signalled_server); /* NOLINT(bugprone-signal-handler): it may be */
 }
 
 static gboolean check_hang(gpointer opaque)
@@ -462,11 +463,14 @@ static bool open_gpu(struct program *program, struct gpu_client *client, GError 
 static void say_hello(struct program *program)
 {
 	struct control_message message = {.header.type = CONTROL_HELLO};
-	const struct egl *egl = program->display->egl;
+	const struct display *display = program->display;
+
+	assert(display);
+	const struct egl *egl = display->egl;
 
 	g_strlcpy(message.payload.hello.renderer, egl ? egl_renderer(egl) : "pixman",
 			sizeof(message.payload.hello.renderer));
-	g_strlcpy(message.payload.hello.display, program->display->impl->name,
+	g_strlcpy(message.payload.hello.display, display->impl->name,
 			sizeof(message.payload.hello.display));
 	control_reply(program, &message);
 }

@@ -13,7 +13,9 @@
 #include "core/engine/kvm/kvm.h"
 #include "core/engine/soft/soft.h"
 #include "hw/pc/pc.h"
+#include "programs/debugger.h"
 #include "programs/devices.h"
+#include "programs/monitor.h"
 #include "programs/screendump.h"
 
 #include <glib-unix.h>
@@ -28,14 +30,15 @@ struct program {
 	struct options options;
 	GMainLoop *loop;
 	struct boot_loader *loader;
-	struct boot_image *kernel;
-	struct boot_modules *modules;
 	struct chardev *serials[PC_SERIAL_COUNT];
 	struct devices *devices;
 	struct virtio_gpu_host host;
 	struct pc *pc;
 	struct pc_events pc_events;
 	struct screendumps *screendumps;
+	struct monitor *monitor;
+	struct monitor_host monitor_host;
+	struct debugger *debugger; /* NULL: none was asked for */
 	bool screendump_failed;
 	int status; /* of the process */
 };
@@ -46,18 +49,34 @@ static void quit(struct program *program, int status)
 	g_main_loop_quit(program->loop);
 }
 
-static struct pc_boot boot_of(const struct program *program)
+/*
+ * Puts the kernel and its modules in their places. They are given back at once: a decompressed kernel is large,
+ * and a reset is rare enough to read the files again.
+ */
+static bool power_up(struct program *program, struct boot_image *take_kernel, GError **error)
 {
-	return (struct pc_boot){
-			.kernel = program->kernel,
-			.modules = program->modules,
-			.command_line = program->options.append,
-	};
+	struct boot_modules *modules = NULL;
+	bool ok = true;
+
+	if (program->options.initrd) {
+		modules = boot_modules_open(program->options.initrd, error);
+		ok = modules != NULL;
+	}
+	if (ok) {
+		const struct pc_boot boot = {
+				.kernel = take_kernel,
+				.modules = modules,
+				.command_line = program->options.append,
+		};
+		ok = pc_reset(program->pc, &boot, error);
+	}
+	boot_modules_close(modules);
+	boot_image_destroy(take_kernel);
+	return ok;
 }
 
 static void reset(struct program *program)
 {
-	const struct pc_boot boot = boot_of(program);
 	g_autoptr(GError) error = NULL;
 
 	if (program->options.no_reboot) {
@@ -65,7 +84,8 @@ static void reset(struct program *program)
 		return;
 	}
 	pc_stop(program->pc);
-	if (!pc_reset(program->pc, &boot, &error)) {
+	struct boot_image *kernel = boot_image_load(program->options.kernel, &error);
+	if (!kernel || !power_up(program, kernel, &error)) {
 		log_error("%s", error->message);
 		quit(program, EXIT_FAILURE);
 		return;
@@ -77,6 +97,7 @@ static void handle_event(struct pc_events *events, enum machine_event event, int
 {
 	struct program *program = container_of(events, struct program, pc_events);
 
+	monitor_event(program->monitor, event);
 	switch (event) {
 	case MACHINE_EVENT_POWEROFF:
 		quit(program, status);
@@ -96,6 +117,9 @@ static void handle_vcpu_stopped(struct pc_events *events, struct vcpu *vcpu, enu
 {
 	struct program *program = container_of(events, struct program, pc_events);
 
+	if (debugger_vcpu_stopped(program->debugger, vcpu, reason)) {
+		return;
+	}
 	if (reason == VCPU_EXIT_SHUTDOWN) {
 		log_info("vCPU %u: triple fault, the machine is reset", vcpu->index);
 		reset(program);
@@ -117,7 +141,27 @@ static void handle_window_closed(struct virtio_gpu_host *host)
 	quit(container_of(host, struct program, host), EXIT_SUCCESS);
 }
 
+static void handle_monitor_quit(struct monitor_host *host)
+{
+	quit(container_of(host, struct program, monitor_host), EXIT_SUCCESS);
+}
+
+static void handle_monitor_reset(struct monitor_host *host)
+{
+	reset(container_of(host, struct program, monitor_host));
+}
+
+static void handle_picture_failed(struct virtio_gpu_host *host)
+{
+	quit(container_of(host, struct program, host), EXIT_FAILURE);
+}
+
 static void handle_terminal_quit(void *opaque)
+{
+	quit(opaque, EXIT_SUCCESS);
+}
+
+static void handle_debugger_quit(void *opaque)
 {
 	quit(opaque, EXIT_SUCCESS);
 }
@@ -189,21 +233,12 @@ static bool create_machine(struct program *program, GError **error)
 	return program->pc && devices_realize(program->devices, program->pc, error);
 }
 
-/* The kernel is being decompressed meanwhile: wait for it, and put everything in its place. */
+/* The kernel was being decompressed meanwhile. */
 static bool boot(struct program *program, GError **error)
 {
-	program->kernel = boot_loader_join(g_steal_pointer(&program->loader), error);
-	if (!program->kernel) {
-		return false;
-	}
-	if (program->options.initrd) {
-		program->modules = boot_modules_open(program->options.initrd, error);
-		if (!program->modules) {
-			return false;
-		}
-	}
-	const struct pc_boot what = boot_of(program);
-	return pc_reset(program->pc, &what, error);
+	struct boot_image *kernel = boot_loader_join(g_steal_pointer(&program->loader), error);
+
+	return kernel && power_up(program, kernel, error);
 }
 
 static bool start(struct program *program, GError **error)
@@ -221,6 +256,7 @@ static bool start(struct program *program, GError **error)
 	program->host = (struct virtio_gpu_host){
 			.input = handle_input,
 			.closed = handle_window_closed,
+			.failed = handle_picture_failed,
 	};
 	program->loader = boot_loader_start(options->kernel);
 	program->devices = devices_create(options, &program->host, error);
@@ -237,6 +273,22 @@ static bool start(struct program *program, GError **error)
 	if (picture) {
 		program->screendumps = screendumps_create(
 				options, picture, program->serials[0], &program->screendump_failed);
+	}
+	if (options->qmp) {
+		program->monitor_host = (struct monitor_host){
+				.quit = handle_monitor_quit,
+				.reset = handle_monitor_reset,
+		};
+		program->monitor = monitor_create(options->qmp, program->pc, picture, options->name,
+				&program->monitor_host, error);
+		if (!program->monitor) {
+			return false;
+		}
+	}
+	if (options->gdb) {
+		program->debugger = debugger_create(
+				options->gdb, program->pc, handle_debugger_quit, program, error);
+		return program->debugger != NULL;
 	}
 	return true;
 }
@@ -263,13 +315,13 @@ static void run(struct program *program)
 static void finish(struct program *program)
 {
 	screendumps_destroy(program->screendumps);
+	monitor_destroy(program->monitor);
+	debugger_destroy(program->debugger);
 	pc_destroy(program->pc);
 	devices_destroy(program->devices);
 	if (program->loader) {
-		program->kernel = boot_loader_join(program->loader, NULL);
+		boot_image_destroy(boot_loader_join(program->loader, NULL));
 	}
-	boot_image_destroy(program->kernel);
-	boot_modules_close(program->modules);
 	for (unsigned i = 0; i < PC_SERIAL_COUNT; i++) {
 		chardev_close(program->serials[i]);
 	}

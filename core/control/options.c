@@ -289,6 +289,18 @@ static bool handle_gdb_default(struct parse *parse, const char *argument, GError
 	return handle_gdb(parse, "tcp::1234", error);
 }
 
+static bool handle_qmp(struct parse *parse, const char *argument, GError **error)
+{
+	if (!g_str_has_prefix(argument, "unix:") && !g_str_has_prefix(argument, "tcp:")) {
+		return option_set_bad(error,
+				"'%s' is no socket (unix:PATH or tcp:HOST:PORT, with "
+				",server=on,wait=off)",
+				argument);
+	}
+	option_replace(&parse->options->qmp, argument);
+	return true;
+}
+
 static bool handle_log_items(struct parse *parse, const char *argument, GError **error)
 {
 	g_auto(GStrv) items = g_strsplit(argument, ",", -1);
@@ -379,6 +391,8 @@ static const struct option options_table[] = {
 		{"S", NULL, "do not start the processors until told to", handle_start_paused},
 		{"gdb", "tcp:[HOST]:PORT", "wait for a debugger there", handle_gdb},
 		{"s", NULL, "the same as -gdb tcp::1234", handle_gdb_default},
+		{"qmp", "unix:PATH|tcp:HOST:PORT[,server=on][,wait=off]",
+				"the QEMU machine protocol on a socket", handle_qmp},
 		{"d", "ITEM[,ITEM...]", "what to log; 'help' lists the items", handle_log_items},
 		{"D", "FILE", "where the log goes (default: standard error)", handle_log_file},
 		{NULL, NULL, "Accepted because there is none of it", NULL},
@@ -540,6 +554,7 @@ void options_clear(struct options *options)
 	g_free(options->initrd);
 	g_free(options->append);
 	g_free(options->gdb);
+	g_free(options->qmp);
 	g_free(options->log_file);
 	*options = (struct options){NULL};
 }

@@ -90,6 +90,7 @@ struct options {
 	bool no_reboot; /* a reset ends the program */
 	bool start_paused;
 	char *gdb; /* "tcp:HOST:PORT", HOST may be empty; NULL: no debugger */
+	char *qmp; /* for chardev_open(); NULL: none */
 	char **log_items; /* NULL-terminated; may be NULL */
 	char *log_file; /* may be NULL */
 };

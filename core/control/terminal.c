@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/control/terminal.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,30 +15,64 @@
 static struct {
 	struct termios saved;
 	volatile sig_atomic_t taken;
+	bool releases_at_exit;
 	bool escaped; /* Ctrl-A was typed */
 	void (*quit)(void *opaque);
 	void *opaque;
 } terminal;
 
+/* From handlers too: async-signal-safe. */
+static void set_modes(const struct termios *modes)
+{
+	sigset_t stop, old;
+
+	/* A process in the background would be stopped for this, and stay so at its end. */
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTTOU);
+	(void)pthread_sigmask(SIG_BLOCK, &stop, &old);
+	(void)tcsetattr(STDIN_FILENO, TCSANOW, modes); /* nothing else can be tried */
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
 void terminal_release(void)
 {
+	int saved_errno = errno;
+
 	if (terminal.taken) {
 		terminal.taken = 0;
-		/* nothing else can be tried */
-		(void)tcsetattr(STDIN_FILENO, TCSANOW, &terminal.saved);
+		set_modes(&terminal.saved);
 	}
+	errno = saved_errno;
 }
 
 static void die(int signal_number)
 {
 	terminal_release();
-	/* The handler was reset on entry: the signal now does what it always does. */
-	raise(signal_number);
+	/*
+	 * The signal now does what it always does. Said here, because an engine that handles faults
+	 * itself may have put its handler before this one, which then is called by it.
+	 */
+	(void)signal(signal_number, SIG_DFL);
+	(void)raise(signal_number);
+}
+
+/* Restores the terminal when a signal kills us, for every signal that nobody else handles. */
+static void catch_deadly_signals(void)
+{
+	static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS,
+			SIGQUIT, SIGHUP, SIGINT, SIGTERM, SIGALRM, SIGXCPU, SIGXFSZ, SIGUSR1,
+			SIGUSR2};
+	struct sigaction old, action = {.sa_handler = die};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(deadly); i++) {
+		if (sigaction(deadly[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL) {
+			(void)sigaction(deadly[i], &action, NULL);
+		}
+	}
 }
 
 bool terminal_take(void)
 {
-	static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT, SIGHUP};
 	struct termios raw;
 
 	if (terminal.taken || tcgetattr(STDIN_FILENO, &terminal.saved) < 0) {
@@ -46,15 +82,13 @@ bool terminal_take(void)
 	cfmakeraw(&raw);
 	raw.c_oflag |= OPOST; /* our own messages end in plain newlines */
 	terminal.taken = 1;
-	atexit(terminal_release);
-	for (size_t i = 0; i < G_N_ELEMENTS(deadly); i++) {
-		struct sigaction old, action = {.sa_handler = die, .sa_flags = SA_RESETHAND};
-		/* An engine that handles a fault itself calls us from its own last resort. */
-		if (sigaction(deadly[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL) {
-			sigaction(deadly[i], &action, NULL);
-		}
+	terminal.escaped = false;
+	if (!terminal.releases_at_exit) {
+		terminal.releases_at_exit = true;
+		atexit(terminal_release);
 	}
-	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+	catch_deadly_signals();
+	set_modes(&raw);
 	return true;
 }
 

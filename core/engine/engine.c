@@ -62,7 +62,7 @@ static bool wait_to_run(struct vcpu *vcpu)
 	struct engine *engine = vcpu->engine;
 
 	g_mutex_lock(&engine->lock);
-	while (!engine->running && !engine->quit) {
+	while ((!engine->running || vcpu->held) && !engine->quit) {
 		if (!vcpu->standing) {
 			vcpu->standing = true;
 			g_cond_broadcast(&engine->changed);
@@ -173,13 +173,16 @@ void engine_destroy(struct engine *engine)
 	if (!engine) {
 		return;
 	}
+	if (engine->vcpus) {
+		/* They stand still before they end: who ends by itself cannot be kicked any more. */
+		engine_stop(engine);
+	}
 	g_mutex_lock(&engine->lock);
 	engine->quit = true;
 	g_cond_broadcast(&engine->changed);
 	g_mutex_unlock(&engine->lock);
 	for (unsigned i = 0; engine->vcpus && i < engine->config.vcpus; i++) {
 		if (engine->vcpus[i]->thread_started) {
-			vcpu_kick(engine->vcpus[i]);
 			pthread_join(engine->vcpus[i]->thread, NULL);
 		}
 	}
@@ -220,6 +223,17 @@ void engine_stop(struct engine *engine)
 			}
 		}
 	}
+	g_mutex_unlock(&engine->lock);
+}
+
+void engine_hold(struct vcpu *vcpu, bool held)
+{
+	struct engine *engine = vcpu->engine;
+
+	g_mutex_lock(&engine->lock);
+	assert(vcpu->standing);
+	vcpu->held = held;
+	g_cond_broadcast(&engine->changed);
 	g_mutex_unlock(&engine->lock);
 }
 

@@ -83,6 +83,11 @@ struct engine_impl {
 	bool (*vcpu_translate)(struct vcpu *vcpu, uint64_t linear, uint64_t *ret_physical);
 	/* flags: enum vcpu_debug_flag. */
 	bool (*vcpu_set_debug)(struct vcpu *vcpu, unsigned flags);
+	/*
+	 * The int3 that the vCPU stands at is the guest's own: when it runs again the guest gets
+	 * it, whatever the debug flags say. May be NULL.
+	 */
+	void (*vcpu_pass_breakpoint)(struct vcpu *vcpu);
 };
 
 struct vcpu {
@@ -92,6 +97,7 @@ struct vcpu {
 	bool thread_started;
 	/* guarded by engine->lock */
 	bool standing; /* not in vcpu_run */
+	bool held; /* stands although the engine runs */
 };
 
 struct engine {
@@ -124,6 +130,9 @@ const char *const *engine_names(void);
 /* Lets vCPUs run; stops them and waits until all stand still (not from a vCPU thread). */
 void engine_start(struct engine *engine);
 void engine_stop(struct engine *engine);
+
+/* Whether a vCPU stays where it is when the others are started; while it stands still. */
+void engine_hold(struct vcpu *vcpu, bool held);
 
 /* Resets all vCPUs; they stand still. */
 void engine_reset(struct engine *engine);

@@ -1,72 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The 3D back end: virglrenderer 0.10.4 and later. Left out: blobs, venus and native contexts,
- * video. Its faults that are worked around here are named where it happens;
- * docs/devices/virtio-gpu.md lists what was measured.
+ * video. Its faults that are worked around here are named where it happens.
  */
-#include "gpu/backends/backend.h"
-
-#include "core/base/iov.h"
 #include "core/base/log.h"
-#include "core/virtio/virgl.h"
-#include "gpu/backends/virgl_fence.h"
-#include "gpu/backends/virgl_format.h"
-#include "gpu/backends/virgl_gl.h"
-#include "gpu/stream/check.h"
+#include "gpu/backends/virgl.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define MAX_OBJECTS 131072 /* of one context: about 64 MiB of the renderer's and our own records */
-#define MAX_TRANSFER INT32_MAX /* bytes; the renderer calculates in 32 bits */
-#define MAX_TEXEL 32 /* bytes of the largest format */
 #define NAME_LENGTH 64
 
 static const uint32_t capset_ids[] = {VIRTIO_GPU_CAPSET_VIRGL, VIRTIO_GPU_CAPSET_VIRGL2};
 
-struct virgl_context {
-	uint32_t id;
-	struct stream_checker *checker;
-	bool dirty; /* has work that no fence stands behind */
-};
-
-struct virgl_resource {
-	struct gpu_resource_desc desc; /* format as the renderer knows it */
-	uint32_t format; /* as the guest knows it */
-	uint64_t backing; /* bytes; 0: none attached */
-};
-
-struct virgl_backend {
-	struct gpu_backend base;
-	const struct gpu_limits *limits;
-	struct virgl_gl gl;
-	struct virgl_fences fences;
-	GHashTable *contexts; /* id -> struct virgl_context, owned */
-	GHashTable *resources; /* id -> struct virgl_resource, owned */
-	bool ctx0_dirty; /* transfers outside of any context */
-
-	struct virgl_renderer_callbacks callbacks;
-	bool initialised;
-};
-
-static struct virgl_backend *virgl_from(struct gpu_backend *backend)
+struct virgl_backend *virgl_from(struct gpu_backend *backend)
 {
 	assert(backend->impl == &gpu_backend_virgl);
 	return container_of(backend, struct virgl_backend, base);
 }
 
-static struct virgl_context *find_context(struct virgl_backend *virgl, uint32_t id)
+struct virgl_context *virgl_find_context(struct virgl_backend *virgl, uint32_t id)
 {
 	return g_hash_table_lookup(virgl->contexts, GUINT_TO_POINTER(id));
 }
 
-static struct virgl_resource *find_resource(struct virgl_backend *virgl, uint32_t id)
-{
-	return g_hash_table_lookup(virgl->resources, GUINT_TO_POINTER(id));
-}
-
-/* What a guest is told about an errno of the renderer's, whichever sign it has. */
-static uint32_t error_of(int result)
+uint32_t virgl_error_of(int result)
 {
 	switch (result < 0 ? -result : result) {
 	case 0:
@@ -156,13 +115,26 @@ static void virgl_destroy(struct gpu_backend *backend)
 	virgl_gl_finish(&virgl->gl);
 	virgl_fences_finish(&virgl->fences);
 	g_hash_table_destroy(virgl->contexts);
-	g_hash_table_destroy(virgl->resources);
+	virgl_resources_finish(virgl);
 	g_free(virgl);
 }
 
 static GQuark virgl_error_quark(void)
 {
 	return g_quark_from_static_string("oriel-virgl");
+}
+
+/*
+ * The renderer learns some of its limits (the largest texture buffer) only while it describes itself, and takes them for 0 until then. A
+ * driver that remembers the description from before a restart does not ask again.
+ */
+static void learn_limits(void)
+{
+	uint32_t version = 0, size = 0;
+
+	virgl_renderer_get_cap_set(VIRTIO_GPU_CAPSET_VIRGL2, &version, &size);
+	g_autofree void *capset = g_malloc0(size);
+	virgl_renderer_fill_caps(VIRTIO_GPU_CAPSET_VIRGL2, version, capset);
 }
 
 static bool start_renderer(struct virgl_backend *virgl, GError **error)
@@ -184,6 +156,7 @@ static bool start_renderer(struct virgl_backend *virgl, GError **error)
 		return false;
 	}
 	virgl->initialised = true;
+	learn_limits();
 	(void)virgl_set_debug_callback(handle_message);
 	if (virgl_renderer_get_poll_fd() < 0) {
 		g_set_error(error, virgl_error_quark(), 1,
@@ -205,7 +178,7 @@ static struct gpu_backend *virgl_create(const struct gpu_backend_config *config,
 	virgl->base.impl = &gpu_backend_virgl;
 	virgl->limits = config->limits;
 	virgl->contexts = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, context_free);
-	virgl->resources = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
+	virgl_resources_init(virgl);
 	virgl_gl_init(&virgl->gl, config->display->egl);
 	virgl_fences_init(&virgl->fences, config->events);
 
@@ -292,7 +265,7 @@ static uint32_t virgl_ctx_create(struct gpu_backend *backend, uint32_t ctx_id,
 			.objects = MAX_OBJECTS,
 	};
 
-	assert(!find_context(virgl, ctx_id));
+	assert(!virgl_find_context(virgl, ctx_id));
 	if (context_init & ~VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK) {
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 	}
@@ -314,11 +287,11 @@ static uint32_t virgl_ctx_create(struct gpu_backend *backend, uint32_t ctx_id,
 	/* Else the new context stays current, and the next stream of another one fails. */
 	virgl_renderer_force_ctx_0();
 	if (result != 0) {
-		return error_of(result);
+		return virgl_error_of(result);
 	}
 	struct virgl_context *context = g_new0(struct virgl_context, 1);
 	context->id = ctx_id;
-	context->checker = stream_checker_create(&limits);
+	context->checker = stream_checker_create(&limits, &virgl->stream_resources);
 	g_hash_table_insert(virgl->contexts, GUINT_TO_POINTER(ctx_id), context);
 	return 0;
 }
@@ -351,7 +324,7 @@ static uint32_t virgl_submit(
 		struct gpu_backend *backend, uint32_t ctx_id, uint32_t *words, size_t size)
 {
 	struct virgl_backend *virgl = virgl_from(backend);
-	struct virgl_context *context = find_context(virgl, ctx_id);
+	struct virgl_context *context = virgl_find_context(virgl, ctx_id);
 	struct stream_report report;
 	size_t count = size / sizeof(*words);
 
@@ -374,207 +347,9 @@ static uint32_t virgl_submit(
 	context->dirty = true;
 	int result = virgl_renderer_submit_cmd(words, (int)ctx_id, (int)report.word);
 	if (result != 0) {
-		return error_of(result);
+		return virgl_error_of(result);
 	}
 	return good ? 0 : VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-}
-
-/* Resources. */
-
-static bool virgl_resource_size(struct gpu_backend *backend, const struct gpu_resource_desc *desc,
-		uint64_t *ret_bytes)
-{
-	(void)backend;
-	return virgl_resource_bytes(desc, ret_bytes);
-}
-
-/* Fills in what CREATE_2D leaves open. */
-static void complete_2d(struct gpu_resource_desc *desc)
-{
-	desc->target = VIRGL_TARGET_2D;
-	desc->bind = VIRGL_BIND_RENDER_TARGET | VIRGL_BIND_SAMPLER_VIEW;
-	desc->depth = 1;
-	desc->array_size = 1;
-	desc->last_level = 0;
-	desc->nr_samples = 0;
-	desc->flags = 0;
-	/* The renderer knows these bytes only by the name with alpha. */
-	if (desc->format == VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM) {
-		desc->format = VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM;
-	}
-}
-
-static uint32_t virgl_resource_create(
-		struct gpu_backend *backend, const struct gpu_resource_desc *desc)
-{
-	struct virgl_backend *virgl = virgl_from(backend);
-	struct gpu_resource_desc full = *desc;
-	uint64_t bytes;
-
-	assert(!find_resource(virgl, desc->id));
-	if (desc->is_2d) {
-		complete_2d(&full);
-	}
-	if (!virgl_resource_bytes(&full, &bytes)) {
-		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-	}
-	struct virgl_renderer_resource_create_args args = {
-			.handle = full.id,
-			.target = full.target,
-			.format = full.format,
-			.bind = full.bind,
-			.width = full.width,
-			.height = full.height,
-			.depth = full.depth,
-			.array_size = full.array_size,
-			.last_level = full.last_level,
-			.nr_samples = full.nr_samples,
-			.flags = full.flags,
-	};
-	int result = virgl_renderer_resource_create(&args, NULL, 0);
-	if (result != 0) {
-		return error_of(result);
-	}
-	struct virgl_resource *resource = g_new0(struct virgl_resource, 1);
-	resource->desc = full;
-	resource->format = desc->format;
-	g_hash_table_insert(virgl->resources, GUINT_TO_POINTER(desc->id), resource);
-	return 0;
-}
-
-static void virgl_resource_destroy(struct gpu_backend *backend, uint32_t resource_id)
-{
-	struct virgl_backend *virgl = virgl_from(backend);
-
-	if (g_hash_table_remove(virgl->resources, GUINT_TO_POINTER(resource_id))) {
-		virgl_renderer_resource_unref(resource_id);
-	}
-}
-
-static uint32_t virgl_backing_attach(struct gpu_backend *backend, uint32_t resource_id,
-		struct iovec *iov, unsigned count)
-{
-	struct virgl_resource *resource = find_resource(virgl_from(backend), resource_id);
-
-	if (!resource) {
-		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
-	}
-	if (resource->backing > 0 || count > INT32_MAX) {
-		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-	}
-	int result = virgl_renderer_resource_attach_iov((int)resource_id, iov, (int)count);
-	if (result == 0) {
-		resource->backing = iov_size(iov, count);
-	}
-	return error_of(result);
-}
-
-static void virgl_backing_detach(struct gpu_backend *backend, uint32_t resource_id)
-{
-	struct virgl_resource *resource = find_resource(virgl_from(backend), resource_id);
-
-	if (resource) {
-		/* The list is the caller's. */
-		virgl_renderer_resource_detach_iov((int)resource_id, NULL, NULL);
-		resource->backing = 0;
-	}
-}
-
-/* Transfers. */
-
-static bool box_within(const struct virtio_gpu_box *box, const struct virtio_gpu_box *outer)
-{
-	return range_within(box->x, box->width, outer->width) &&
-	       range_within(box->y, box->height, outer->height) &&
-	       range_within(box->z, box->depth, outer->depth);
-}
-
-/* What the renderer checks too, but in 32 bits. */
-static bool transfer_fits(
-		const struct virgl_resource *resource, const struct gpu_transfer *transfer)
-{
-	const struct virtio_gpu_box *box = &transfer->box;
-	struct virtio_gpu_box level;
-	uint64_t last;
-
-	if (transfer->level > resource->desc.last_level) {
-		return false;
-	}
-	virgl_level_size(&resource->desc, transfer->level, &level);
-	if (!box_within(box, &level) || box->width == 0 || box->height == 0 || box->depth == 0) {
-		return false;
-	}
-	unsigned texel = resource->desc.target == VIRGL_TARGET_BUFFER ? 1 : MAX_TEXEL;
-	if ((uint64_t)box->width * box->height > MAX_TRANSFER / texel / box->depth) {
-		return false;
-	}
-	/* Where the last row begins; its length is the renderer's to check. */
-	last = (uint64_t)(box->depth - 1) * transfer->layer_stride +
-	       (uint64_t)(box->height - 1) * transfer->stride;
-	return last <= MAX_TRANSFER && range_within(transfer->offset, last, resource->backing);
-}
-
-/* Returns the resource if the transfer may go to the renderer; else NULL and the error to reply. */
-static struct virgl_resource *prepare_transfer(struct virgl_backend *virgl,
-		const struct gpu_transfer *transfer, struct gpu_transfer *ret_full,
-		uint32_t *ret_error)
-{
-	struct virgl_resource *resource = find_resource(virgl, transfer->resource_id);
-	struct virgl_context *context = NULL;
-
-	if (!resource) {
-		*ret_error = VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
-		return NULL;
-	}
-	if (transfer->ctx_id != 0) {
-		context = find_context(virgl, transfer->ctx_id);
-		if (!context) {
-			*ret_error = VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;
-			return NULL;
-		}
-	}
-	if (!transfer_fits(resource, transfer)) {
-		*ret_error = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-		return NULL;
-	}
-	*ret_full = *transfer;
-	if (resource->desc.is_2d && transfer->stride == 0) {
-		ret_full->stride = resource->desc.width * 4;
-	}
-	if (context) {
-		context->dirty = true;
-	} else {
-		virgl->ctx0_dirty = true;
-	}
-	return resource;
-}
-
-static uint32_t virgl_transfer_to_host(
-		struct gpu_backend *backend, const struct gpu_transfer *transfer)
-{
-	struct gpu_transfer full;
-	uint32_t error = 0;
-
-	if (!prepare_transfer(virgl_from(backend), transfer, &full, &error)) {
-		return error;
-	}
-	return error_of(virgl_renderer_transfer_write_iov(full.resource_id, full.ctx_id,
-			(int)full.level, full.stride, full.layer_stride,
-			(struct virgl_box *)&full.box, full.offset, NULL, 0));
-}
-
-static uint32_t virgl_transfer_from_host(
-		struct gpu_backend *backend, const struct gpu_transfer *transfer)
-{
-	struct gpu_transfer full;
-	uint32_t error = 0;
-
-	if (!prepare_transfer(virgl_from(backend), transfer, &full, &error)) {
-		return error;
-	}
-	return error_of(virgl_renderer_transfer_read_iov(full.resource_id, full.ctx_id, full.level,
-			full.stride, full.layer_stride, (struct virgl_box *)&full.box, full.offset,
-			NULL, 0));
 }
 
 /* Fences. */
@@ -631,7 +406,7 @@ static uint32_t virgl_fence(
 	if (timeline.global) {
 		gather_all(virgl);
 	} else {
-		struct virgl_context *context = find_context(virgl, timeline.ctx_id);
+		struct virgl_context *context = virgl_find_context(virgl, timeline.ctx_id);
 		if (!context) {
 			return VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;
 		}
@@ -640,63 +415,6 @@ static uint32_t virgl_fence(
 	return virgl_fences_issue(&virgl->fences, &timeline, seq)
 			       ? 0
 			       : VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
-}
-
-/* Pictures. */
-
-/* Whether a scanout can show it: one level of plain 2D in one of the eight formats. */
-static bool is_picture(const struct virgl_resource *resource, enum pixel_format *ret_format)
-{
-	const struct gpu_resource_desc *desc = &resource->desc;
-
-	return (desc->target == VIRGL_TARGET_2D || desc->target == VIRGL_TARGET_RECT) &&
-	       desc->nr_samples <= 1 && virgl_pixel_format(resource->format, ret_format);
-}
-
-static uint32_t virgl_read_pixels(struct gpu_backend *backend, uint32_t resource_id,
-		const struct rect *rect, void *buf, uint32_t stride, enum pixel_format *ret_format)
-{
-	struct virgl_resource *resource = find_resource(virgl_from(backend), resource_id);
-
-	if (!resource) {
-		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
-	}
-	if (!is_picture(resource, ret_format) ||
-			!rect_within(rect, resource->desc.width, resource->desc.height)) {
-		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-	}
-	if (rect_empty(rect)) {
-		return 0;
-	}
-	struct virtio_gpu_box box = {rect->x, rect->y, 0, rect->width, rect->height, 1};
-	struct iovec iov = {
-			.iov_base = buf,
-			.iov_len = (size_t)(rect->height - 1) * stride + (size_t)rect->width * 4,
-	};
-	return error_of(virgl_renderer_transfer_read_iov(
-			resource_id, 0, 0, stride, 0, (struct virgl_box *)&box, 0, &iov, 1));
-}
-
-static bool virgl_scanout_image(struct gpu_backend *backend, uint32_t resource_id, uint32_t accepts,
-		struct display_frame *ret_frame)
-{
-	struct virgl_resource *resource = find_resource(virgl_from(backend), resource_id);
-	struct virgl_renderer_resource_info info;
-
-	if (!(accepts & DISPLAY_IMAGE_TEXTURE) || !resource ||
-			!is_picture(resource, &ret_frame->format) ||
-			resource->desc.target != VIRGL_TARGET_2D) {
-		return false;
-	}
-	if (virgl_renderer_resource_get_info((int)resource_id, &info) != 0 || info.tex_id == 0) {
-		return false;
-	}
-	ret_frame->kind = DISPLAY_IMAGE_TEXTURE;
-	ret_frame->image_width = resource->desc.width;
-	ret_frame->image_height = resource->desc.height;
-	ret_frame->texture = info.tex_id;
-	ret_frame->y_inverted = resource->desc.flags & VIRTIO_GPU_RESOURCE_FLAG_Y_0_TOP;
-	return true;
 }
 
 const struct gpu_backend_impl gpu_backend_virgl = {

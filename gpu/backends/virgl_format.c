@@ -10,7 +10,6 @@
 #define MAX_LEVELS 15 /* of an edge of VIRGL_MAX_EDGE */
 #define MAX_SAMPLES 32
 #define MAX_LAYERS 2048
-#define CUBE_FACES 6
 
 /*
  * Bytes of a pixel, or of a 4x4 block for the compressed ones; three channels as four; 0: no such
@@ -47,53 +46,23 @@ static bool is_block_compressed(uint32_t format)
 	       (format >= 255 && format <= 258);
 }
 
-static uint32_t level_edge(uint32_t edge, uint32_t level)
-{
-	uint32_t small = level < 32 ? edge >> level : 0;
-
-	return small > 0 ? small : 1;
-}
-
 static uint64_t align_up(uint64_t n, uint64_t alignment)
 {
 	return (n + alignment - 1) / alignment * alignment;
 }
 
-void virgl_level_size(const struct gpu_resource_desc *desc, uint32_t level,
-		struct virtio_gpu_box *ret_box)
+void virgl_stream_resource(
+		const struct gpu_resource_desc *desc, struct stream_resource *ret_resource)
 {
-	struct virtio_gpu_box box = {
-			.width = level_edge(desc->width, level),
-			.height = level_edge(desc->height, level),
-			.depth = 1,
+	*ret_resource = (struct stream_resource){
+			.target = desc->target,
+			.bind = desc->bind,
+			.width = desc->width,
+			.height = desc->height,
+			.depth = desc->depth,
+			.array_size = desc->array_size,
+			.last_level = desc->last_level,
 	};
-
-	switch (desc->target) {
-	case VIRGL_TARGET_BUFFER:
-		box.width = desc->width;
-		box.height = 1;
-		break;
-	case VIRGL_TARGET_1D:
-		box.height = 1;
-		break;
-	case VIRGL_TARGET_3D:
-		box.depth = level_edge(desc->depth, level);
-		break;
-	case VIRGL_TARGET_CUBE:
-		box.depth = CUBE_FACES;
-		break;
-	case VIRGL_TARGET_1D_ARRAY:
-		box.height = 1;
-		box.depth = desc->array_size;
-		break;
-	case VIRGL_TARGET_2D_ARRAY:
-	case VIRGL_TARGET_CUBE_ARRAY:
-		box.depth = desc->array_size;
-		break;
-	default: /* 2D and RECT */
-		break;
-	}
-	*ret_box = box;
 }
 
 static bool texture_exists(const struct gpu_resource_desc *desc)
@@ -124,11 +93,13 @@ bool virgl_resource_bytes(const struct gpu_resource_desc *desc, uint64_t *ret_by
 	}
 
 	/* The bounds above keep the sum far below 64 bits: depth and layers never meet. */
+	struct stream_resource resource;
+	virgl_stream_resource(desc, &resource);
 	unsigned block = is_block_compressed(desc->format) ? 4 : 1;
 	unsigned samples = desc->nr_samples > 1 ? desc->nr_samples : 1;
 	for (uint32_t level = 0; level <= desc->last_level; level++) {
 		struct virtio_gpu_box box;
-		virgl_level_size(desc, level, &box);
+		stream_level_size(&resource, level, &box);
 		uint64_t row = (uint64_t)((box.width + block - 1) / block) *
 			       block_bytes[desc->format];
 		uint64_t rows = (box.height + block - 1) / block;

@@ -4,6 +4,7 @@
 #define GPU_BACKENDS_VIRGL_FORMAT_H
 
 #include "gpu/backends/backend.h"
+#include "gpu/stream/resource.h"
 
 /* The largest edge of a texture that is asked of any host, in pixels. */
 #define VIRGL_MAX_EDGE 16384
@@ -15,9 +16,9 @@
  */
 bool virgl_resource_bytes(const struct gpu_resource_desc *desc, uint64_t *ret_bytes);
 
-/* Width, height and depth (layers of arrays and faces of cubes) of one level, in pixels. */
-void virgl_level_size(const struct gpu_resource_desc *desc, uint32_t level,
-		struct virtio_gpu_box *ret_box);
+/* What a stream checker is to know of it. */
+void virgl_stream_resource(
+		const struct gpu_resource_desc *desc, struct stream_resource *ret_resource);
 
 /* Memory order of a format that a scanout can have; false for all others. */
 bool virgl_pixel_format(uint32_t format, enum pixel_format *ret_format);

@@ -74,7 +74,7 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 	if (tail < 0) {
 		return;
 	}
-	strcat(line, "\n");
+	memcpy(line + strlen(line), "\n", 2);
 	fd = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
 	if (fd >= 0) {
 		(void)!write(fd, line, strlen(line)); /* nowhere to complain to */

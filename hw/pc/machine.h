@@ -46,10 +46,21 @@ struct machine {
 	/* Level of an input. Any thread, no device lock needed. */
 	void (*set_gsi)(struct machine *machine, unsigned gsi, bool level);
 	/*
-	 * Something the main loop must act on; status is the exit status of a debug exit. Any
-	 * thread.
+	 * Something the main loop must act on; status is the exit status of a debug exit. Returns
+	 * at once, and the guest runs on until the main loop gets to it; an event that is already
+	 * waiting there is not queued again. Any thread, also with a device lock held.
 	 */
 	void (*event)(struct machine *machine, enum machine_event event, int status);
+
+	GMutex line_lock; /* taken after device locks, before interrupt controllers' */
+	unsigned line_users[MACHINE_GSI_COUNT]; /* machine_lines that are high; guarded by it */
+};
+
+/* A device's part of an input that it shares: the input is high while any of them drives it. */
+struct machine_line {
+	struct machine *machine;
+	unsigned gsi;
+	bool level; /* guarded by machine->line_lock */
 };
 
 static inline void machine_set_gsi(struct machine *machine, unsigned gsi, bool level)
@@ -78,6 +89,22 @@ static inline void machine_remove_writer(struct machine *machine, struct externa
 		*link = writer->next;
 	}
 	g_mutex_unlock(&machine->writers_lock);
+}
+
+static inline void machine_line_set(struct machine_line *line, bool level)
+{
+	struct machine *machine = line->machine;
+
+	g_mutex_lock(&machine->line_lock);
+	if (line->level != level) {
+		line->level = level;
+		unsigned *users = &machine->line_users[line->gsi];
+		*users += level ? 1 : -1;
+		if (*users == (level ? 1 : 0)) {
+			machine_set_gsi(machine, line->gsi, level);
+		}
+	}
+	g_mutex_unlock(&machine->line_lock);
 }
 
 #endif

@@ -243,6 +243,7 @@ struct pc *pc_create(const struct pc_config *config, GError **error)
 	pc->config = *config;
 	g_mutex_init(&pc->machine.writers_lock);
 	pc->devices = g_ptr_array_new();
+	g_mutex_init(&pc->machine.line_lock);
 	pc->machine.set_gsi = set_gsi;
 	pc->machine.event = machine_event;
 	pc->machine.ram = guest_memory_create();
@@ -279,6 +280,7 @@ void pc_destroy(struct pc *pc)
 	guest_memory_destroy(pc->machine.ram);
 	clock_destroy(pc->machine.clock);
 	g_mutex_clear(&pc->machine.writers_lock);
+	g_mutex_clear(&pc->machine.line_lock);
 	g_free(pc);
 }
 

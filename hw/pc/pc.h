@@ -34,7 +34,7 @@ struct pc_config {
 	struct pc_events *events;
 };
 
-/* What runs at power-up. Borrowed; used again at every reset. */
+/* What runs at power-up. Borrowed during pc_reset(). */
 struct pc_boot {
 	const struct boot_image *kernel;
 	const struct boot_modules *modules; /* may be NULL */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * National Semiconductor PC16550D. Bytes are sent at once, whatever the divisor; the transmitter is
- * always empty when the guest looks. Left out: line errors, the receive time-out as an event of its
- * own (data below the trigger level interrupts at once, which drivers cannot tell apart).
+ * empty again when the guest looks, unless the host cannot take any more. What came in below the
+ * trigger level is a character time-out at once. Left out: line errors other than an overrun (which
+ * only the loop can cause: the host waits), breaks, DMA modes.
  */
 #include "hw/pc/serial.h"
 
@@ -20,23 +21,31 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define IER_TRANSMIT 0x02
 #define IER_LINE 0x04
 #define IER_MODEM 0x08
+#define IER_ALL 0x0f
 #define IIR_NONE 0x01
 #define IIR_MODEM 0x00
 #define IIR_TRANSMIT 0x02
 #define IIR_RECEIVE 0x04
+#define IIR_LINE 0x06
+#define IIR_TIMEOUT 0x0c
 #define IIR_FIFO 0xc0
 #define FCR_ENABLE 0x01
 #define FCR_CLEAR_RECEIVE 0x02
+#define FCR_TRIGGER_SHIFT 6
+#define FCR_KEPT 0xc9 /* the bits that last */
 #define LCR_DLAB 0x80
 #define MCR_DTR 0x01
 #define MCR_RTS 0x02
 #define MCR_OUT1 0x04
 #define MCR_OUT2 0x08
 #define MCR_LOOP 0x10
+#define MCR_WRITABLE 0x1f
 #define LSR_DATA 0x01
 #define LSR_OVERRUN 0x02
 #define LSR_EMPTY 0x60 /* holding register and shifter */
+#define LSR_ERRORS LSR_OVERRUN
 #define MSR_DELTA 0x0f
+#define MSR_RI_ENDED 0x04
 #define MSR_CTS 0x10
 #define MSR_DSR 0x20
 #define MSR_RI 0x40
@@ -44,8 +53,8 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 
 struct serial {
 	struct device base;
-	struct machine *machine;
 	struct io_region ports;
+	struct machine_line line;
 	struct chardev_user user;
 
 	struct {
@@ -60,6 +69,7 @@ struct serial {
 	struct {
 		uint8_t ier, fcr, lcr, mcr, lsr, msr, scratch;
 		uint16_t divisor;
+		bool transmit_full; /* the host takes no more */
 		bool transmit_pending; /* the transmitter became empty and nobody was told */
 		uint8_t fifo[FIFO_SIZE];
 		unsigned fifo_used;
@@ -86,11 +96,22 @@ void serial_configure(struct device *device, unsigned index, struct chardev *cha
 	serial->config.chardev = chardev;
 }
 
+/* How many bytes make a receive interrupt rather than a time-out. */
+static unsigned trigger_level(const struct serial *serial)
+{
+	static const uint8_t levels[] = {1, 4, 8, 14};
+
+	return serial->regs.fcr & FCR_ENABLE ? levels[serial->regs.fcr >> FCR_TRIGGER_SHIFT] : 1;
+}
+
 /* The highest pending interrupt as the IIR shows it. */
 static uint8_t interrupt_id(const struct serial *serial)
 {
+	if ((serial->regs.ier & IER_LINE) && (serial->regs.lsr & LSR_ERRORS)) {
+		return IIR_LINE;
+	}
 	if ((serial->regs.ier & IER_RECEIVE) && (serial->regs.lsr & LSR_DATA)) {
-		return IIR_RECEIVE;
+		return serial->regs.fifo_used >= trigger_level(serial) ? IIR_RECEIVE : IIR_TIMEOUT;
 	}
 	if ((serial->regs.ier & IER_TRANSMIT) && serial->regs.transmit_pending) {
 		return IIR_TRANSMIT;
@@ -106,7 +127,7 @@ static void update_interrupt_locked(struct serial *serial)
 	/* OUT2 gates the interrupt line on a PC. */
 	bool level = interrupt_id(serial) != IIR_NONE && (serial->regs.mcr & (MCR_OUT2 | MCR_LOOP));
 
-	machine_set_gsi(serial->machine, serial->config.gsi, level);
+	machine_line_set(&serial->line, level);
 }
 
 static size_t fifo_room(const struct serial *serial)
@@ -164,6 +185,19 @@ static void handle_receive(struct chardev_user *user, const uint8_t *data, size_
 	g_mutex_unlock(&serial->lock);
 }
 
+static void handle_writable(struct chardev_user *user)
+{
+	struct serial *serial = container_of(user, struct serial, user);
+
+	g_mutex_lock(&serial->lock);
+	if (serial->regs.transmit_full) {
+		serial->regs.transmit_full = false;
+		serial->regs.transmit_pending = true;
+		update_interrupt_locked(serial);
+	}
+	g_mutex_unlock(&serial->lock);
+}
+
 /* In loop-back mode the modem outputs come back as inputs. */
 static void update_modem_locked(struct serial *serial)
 {
@@ -175,6 +209,9 @@ static void update_modem_locked(struct serial *serial)
 			(mcr & MCR_OUT1 ? MSR_RI : 0) | (mcr & MCR_OUT2 ? MSR_DCD : 0);
 	}
 	uint8_t changed = (uint8_t)((serial->regs.msr ^ lines) >> 4);
+	if (lines & MSR_RI) {
+		changed &= (uint8_t)~MSR_RI_ENDED; /* a ring counts when it ends */
+	}
 	serial->regs.msr = (uint8_t)(lines | (serial->regs.msr & MSR_DELTA) | changed);
 }
 
@@ -199,8 +236,8 @@ static uint8_t read_locked(struct serial *serial, unsigned reg)
 	case REG_MCR:
 		return serial->regs.mcr;
 	case REG_LSR:
-		value = serial->regs.lsr | LSR_EMPTY;
-		serial->regs.lsr &= (uint8_t)~LSR_OVERRUN;
+		value = serial->regs.lsr | (serial->regs.transmit_full ? 0 : LSR_EMPTY);
+		serial->regs.lsr &= (uint8_t)~LSR_ERRORS;
 		return value;
 	case REG_MSR:
 		value = serial->regs.msr;
@@ -218,53 +255,77 @@ static void write_fcr(struct serial *serial, uint8_t value)
 		serial->regs.lsr &= (uint8_t)~LSR_DATA;
 		chardev_accept_input(serial->config.chardev);
 	}
-	serial->regs.fcr = value & (0xc0 | FCR_ENABLE);
+	/* Without the enable bit the others are not taken. */
+	serial->regs.fcr = value & FCR_ENABLE ? value & FCR_KEPT : 0;
 }
 
-/* Returns whether the byte is to be sent to the host. */
-static bool write_locked(struct serial *serial, unsigned reg, uint8_t value)
+/* The byte is on its way before the guest looks again: the transmitter is empty, full, empty. */
+static void transmit_locked(struct serial *serial, uint8_t value)
+{
+	serial->regs.transmit_pending = false;
+	update_interrupt_locked(serial);
+	if (serial->regs.mcr & MCR_LOOP) {
+		fifo_put(serial, value);
+	} else {
+		serial->regs.transmit_full = !chardev_write(serial->config.chardev, &value, 1);
+	}
+	serial->regs.transmit_pending = !serial->regs.transmit_full;
+}
+
+static void write_ier(struct serial *serial, uint8_t value)
+{
+	/* Enabling it while the transmitter is empty interrupts. */
+	if ((value & IER_TRANSMIT) && !(serial->regs.ier & IER_TRANSMIT)) {
+		serial->regs.transmit_pending = !serial->regs.transmit_full;
+	}
+	serial->regs.ier = value & IER_ALL;
+}
+
+static void write_mcr(struct serial *serial, uint8_t value)
+{
+	bool looped = serial->regs.mcr & MCR_LOOP;
+
+	serial->regs.mcr = value & MCR_WRITABLE;
+	update_modem_locked(serial);
+	if (looped && !(value & MCR_LOOP)) {
+		chardev_accept_input(serial->config.chardev);
+	}
+}
+
+static void write_locked(struct serial *serial, unsigned reg, uint8_t value)
 {
 	bool dlab = serial->regs.lcr & LCR_DLAB;
+	uint16_t divisor = serial->regs.divisor;
 
 	switch (reg) {
 	case REG_DATA:
 		if (dlab) {
-			serial->regs.divisor = (uint16_t)((serial->regs.divisor & 0xff00) | value);
-			return false;
+			serial->regs.divisor = (uint16_t)((divisor & 0xff00) | value);
+		} else {
+			transmit_locked(serial, value);
 		}
-		serial->regs.transmit_pending = true;
-		if (serial->regs.mcr & MCR_LOOP) {
-			fifo_put(serial, value);
-			return false;
-		}
-		return true;
+		break;
 	case REG_IER:
 		if (dlab) {
-			serial->regs.divisor = (uint16_t)((serial->regs.divisor & 0x00ff) |
-							  value << 8);
-			return false;
+			serial->regs.divisor = (uint16_t)((divisor & 0x00ff) | value << 8);
+		} else {
+			write_ier(serial, value);
 		}
-		/* Enabling it while the transmitter is empty, which it always is, interrupts. */
-		if ((value & IER_TRANSMIT) && !(serial->regs.ier & IER_TRANSMIT)) {
-			serial->regs.transmit_pending = true;
-		}
-		serial->regs.ier = value & 0x0f;
-		return false;
+		break;
 	case REG_IIR_FCR:
 		write_fcr(serial, value);
-		return false;
+		break;
 	case REG_LCR:
 		serial->regs.lcr = value;
-		return false;
+		break;
 	case REG_MCR:
-		serial->regs.mcr = value & 0x1f;
-		update_modem_locked(serial);
-		return false;
+		write_mcr(serial, value);
+		break;
 	case REG_SCRATCH:
 		serial->regs.scratch = value;
-		return false;
+		break;
 	default:
-		return false; /* line and modem status are read-only */
+		break; /* line and modem status are read-only */
 	}
 }
 
@@ -283,17 +344,12 @@ static uint64_t serial_read(struct io_region *region, uint64_t offset, unsigned 
 static void serial_write(struct io_region *region, uint64_t offset, uint64_t value, unsigned size)
 {
 	struct serial *serial = container_of(region, struct serial, ports);
-	uint8_t byte = (uint8_t)value;
 	(void)size;
 
 	g_mutex_lock(&serial->lock);
-	bool send = write_locked(serial, (unsigned)offset, byte);
+	write_locked(serial, (unsigned)offset, (uint8_t)value);
 	update_interrupt_locked(serial);
 	g_mutex_unlock(&serial->lock);
-	/* Without the lock: a slow terminal must not hold up who looks at the registers. */
-	if (send) {
-		chardev_write(serial->config.chardev, &byte, 1);
-	}
 }
 
 static bool serial_realize(struct device *device, struct machine *machine, GError **error)
@@ -302,15 +358,17 @@ static bool serial_realize(struct device *device, struct machine *machine, GErro
 	(void)error;
 
 	assert(serial->config.chardev);
-	serial->machine = machine;
 	g_mutex_init(&serial->lock);
+	serial->line = (struct machine_line){.machine = machine, .gsi = serial->config.gsi};
 	serial->ports = (struct io_region){.name = "serial",
 			.size = REG_COUNT,
+			.byte_wide = true,
 			.read = serial_read,
 			.write = serial_write};
 	serial->user = (struct chardev_user){
 			.can_receive = handle_can_receive,
 			.receive = handle_receive,
+			.writable = handle_writable,
 	};
 	address_space_add(machine->ports, serial->config.port, &serial->ports);
 	chardev_set_user(serial->config.chardev, &serial->user);
@@ -323,6 +381,7 @@ static void serial_unrealize(struct device *device)
 
 	chardev_set_user(serial->config.chardev, NULL);
 	address_space_remove(&serial->ports);
+	machine_line_set(&serial->line, false);
 	g_mutex_clear(&serial->lock);
 }
 

@@ -52,10 +52,9 @@ struct picture {
 	unsigned restarts;
 
 	GMutex lock;
-	GCond changed;
-	int vhost; /* guarded by lock; -1: taken, or not there yet */
-	bool ready; /* guarded by lock: the process of vhost said hello */
-	char *failure; /* guarded by lock: there will be no process any more */
+	uint64_t generation; /* guarded by lock: how many processes were started */
+	GPid lock_pid; /* guarded by lock: the process of that generation, 0 once it died */
+	int vhost; /* guarded by lock; -1: taken, or no process runs */
 };
 
 static bool spawn(struct picture *picture, GError **error);
@@ -66,7 +65,7 @@ static void answer(struct question *question, const GError *error,
 {
 	if (question->dumped) {
 		question->dumped(question->opaque, error);
-	} else {
+	} else if (question->counted) {
 		question->counted(question->opaque, statistics);
 	}
 	g_free(question);
@@ -98,11 +97,6 @@ static struct question *take_question(struct picture *picture, uint64_t cookie)
 static void give_up(struct picture *picture, const char *why)
 {
 	log_error("%s: %s; the guest goes on without graphics", picture->argv[0], why);
-	g_mutex_lock(&picture->lock);
-	g_free(picture->failure);
-	picture->failure = g_strdup(why);
-	g_cond_broadcast(&picture->changed);
-	g_mutex_unlock(&picture->lock);
 }
 
 static void close_channels(struct picture *picture)
@@ -111,7 +105,7 @@ static void close_channels(struct picture *picture)
 	fd_close(&picture->control);
 	g_mutex_lock(&picture->lock);
 	fd_close(&picture->vhost);
-	picture->ready = false;
+	picture->lock_pid = 0;
 	g_mutex_unlock(&picture->lock);
 	picture->said_hello = false;
 }
@@ -152,9 +146,9 @@ static void handle_exit(GPid pid, int status, gpointer opaque)
 	if (picture->stopping) {
 		return;
 	}
-	if (!had_hello) {
+	if (!had_hello && !picture->was_ready) {
 		/* It said itself what is wrong; trying again would only say it again. */
-		give_up(picture, picture->was_ready ? how : "could not start");
+		picture->events->failed(picture->events);
 		return;
 	}
 	if (!may_restart(picture)) {
@@ -179,10 +173,6 @@ static void handle_hello(struct picture *picture, const struct control_message *
 	picture->last_pong_us = g_get_monotonic_time();
 	log_debug("picture: %s on %s", picture->hello.renderer, picture->hello.display);
 
-	g_mutex_lock(&picture->lock);
-	picture->ready = true;
-	g_cond_broadcast(&picture->changed);
-	g_mutex_unlock(&picture->lock);
 	if (again) {
 		picture->events->restarted(picture->events);
 	}
@@ -238,7 +228,7 @@ static void dispatch(struct picture *picture, const struct control_message *mess
 		picture->events->closed(picture->events);
 		break;
 	case CONTROL_LOST:
-		picture_condemn(picture, "the renderer hangs");
+		picture_condemn(picture, picture_generation(picture), "the renderer hangs");
 		break;
 	default:
 		log_debug("picture: message %u is not for us", message->header.type);
@@ -278,7 +268,7 @@ static gboolean handle_ping(gpointer opaque)
 
 	if (picture->said_hello) {
 		if (g_get_monotonic_time() - picture->last_pong_us > PING_TIMEOUT_US) {
-			picture_condemn(picture, "no answer for 30 s");
+			picture_condemn(picture, picture_generation(picture), "no answer for 30 s");
 			picture->last_pong_us = g_get_monotonic_time();
 		}
 		/* silence is noticed anyway */
@@ -351,6 +341,8 @@ static bool spawn(struct picture *picture, GError **error)
 	}
 	g_mutex_lock(&picture->lock);
 	picture->vhost = vhost[0];
+	picture->generation++;
+	picture->lock_pid = picture->pid;
 	g_mutex_unlock(&picture->lock);
 	picture->control = control[0];
 	picture->control_source = g_unix_fd_add(
@@ -383,7 +375,6 @@ struct picture *picture_start(const char *program, const char *const *arguments,
 	picture->control = picture->vhost = -1;
 	picture->next_cookie = 1;
 	g_mutex_init(&picture->lock);
-	g_cond_init(&picture->changed);
 	g_queue_init(&picture->questions);
 	if (!spawn(picture, error)) {
 		picture_stop(picture);
@@ -432,36 +423,37 @@ void picture_stop(struct picture *picture)
 	close_channels(picture);
 	fail_questions(picture, "the machine stops");
 	g_strfreev(picture->argv);
-	g_free(picture->failure);
 	g_mutex_clear(&picture->lock);
-	g_cond_clear(&picture->changed);
 	g_free(picture);
 }
 
-int picture_wait_socket(struct picture *picture, GError **error)
+int picture_take_socket(struct picture *picture, uint64_t *ret_generation)
 {
 	g_mutex_lock(&picture->lock);
-	while (!picture->failure && !(picture->ready && picture->vhost >= 0)) {
-		g_cond_wait(&picture->changed, &picture->lock);
-	}
-	int fd = -1;
-	if (picture->failure) {
-		g_set_error_literal(error, G_SPAWN_ERROR, G_SPAWN_ERROR_FAILED, picture->failure);
-	} else {
-		fd = fd_steal(&picture->vhost);
+	int fd = fd_steal(&picture->vhost);
+	if (fd >= 0) {
+		*ret_generation = picture->generation;
 	}
 	g_mutex_unlock(&picture->lock);
 	return fd;
 }
 
-void picture_condemn(struct picture *picture, const char *reason)
+uint64_t picture_generation(struct picture *picture)
 {
-	GPid pid = picture->pid;
+	g_mutex_lock(&picture->lock);
+	uint64_t generation = picture->generation;
+	g_mutex_unlock(&picture->lock);
+	return generation;
+}
 
-	if (pid > 0) {
+void picture_condemn(struct picture *picture, uint64_t generation, const char *reason)
+{
+	g_mutex_lock(&picture->lock);
+	if (picture->lock_pid > 0 && picture->generation == generation) {
 		log_warn("%s: %s; it is killed", picture->argv[0], reason);
-		kill(pid, SIGKILL);
+		kill(picture->lock_pid, SIGKILL);
 	}
+	g_mutex_unlock(&picture->lock);
 }
 
 const struct control_hello *picture_hello(const struct picture *picture)

@@ -23,6 +23,8 @@ struct picture_events {
 	void (*input)(struct picture_events *events, const struct control_input *input);
 	/* The user closed the window. */
 	void (*closed)(struct picture_events *events);
+	/* The first process could not start; it has said why. */
+	void (*failed)(struct picture_events *events);
 };
 
 /*
@@ -36,14 +38,20 @@ struct picture *picture_start(const char *program, const char *const *arguments,
 void picture_stop(struct picture *picture);
 
 /*
- * The vhost-user socket of the process that runs now; blocks until it said hello. -1 with an error
- * where there will be none: it could not start, or dies again and again. The caller owns it. Once
- * for each process.
+ * The vhost-user socket of the process that runs now, from the moment it was started: what is sent waits
+ * until it is ready. The caller owns it; *ret_generation names the process. -1 if there is none at
+ * the moment or it was taken. Never waits: vCPU threads call it.
  */
-int picture_wait_socket(struct picture *picture, GError **error);
+int picture_take_socket(struct picture *picture, uint64_t *ret_generation);
 
-/* The process does not do its duty (a message timed out): it is killed and replaced. Any thread. */
-void picture_condemn(struct picture *picture, const char *reason);
+/* Which process runs now; grows with each. Any thread. */
+uint64_t picture_generation(struct picture *picture);
+
+/*
+ * The process of that generation does not do its duty (a message timed out): it is killed and
+ * replaced. Nothing happens if it was replaced already. Any thread.
+ */
+void picture_condemn(struct picture *picture, uint64_t generation, const char *reason);
 
 /* What it said of its renderer, NULL before hello. Main thread. */
 const struct control_hello *picture_hello(const struct picture *picture);

@@ -59,11 +59,12 @@ void virtio_device_finish(struct virtio_device *device)
 
 uint64_t virtio_device_offered(struct virtio_device *device)
 {
+	/* Kept once known: a device whose back end is away for a moment is asked again. */
 	if (!device->offered) {
-		device->offered = device->impl->features(device) | BIT(VIRTIO_F_VERSION_1) |
-				  BIT(VIRTIO_F_RING_INDIRECT_DESC) | BIT(VIRTIO_F_RING_EVENT_IDX);
+		device->offered = device->impl->features(device);
 	}
-	return device->offered;
+	return device->offered | BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_INDIRECT_DESC) |
+	       BIT(VIRTIO_F_RING_EVENT_IDX);
 }
 
 static gboolean handle_kick(int fd, GIOCondition condition, gpointer opaque)

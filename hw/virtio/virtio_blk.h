@@ -38,6 +38,7 @@ struct virtio_blk_config {
 	uint32_t max_write_zeroes_sectors, max_write_zeroes_seg;
 	uint8_t write_zeroes_may_unmap;
 	uint8_t unused1[3];
+	uint32_t unused2; /* a name for what would be padding, which an initialiser leaves as it was */
 };
 _Static_assert(sizeof(struct virtio_blk_config) == 64, "virtio 5.2.4");
 

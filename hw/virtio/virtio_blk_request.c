@@ -148,7 +148,7 @@ static int handle_get_id(struct virtio_blk_request *request)
 		return refuse(request, "no room for an identifier");
 	}
 	if (serial) {
-		memcpy(id, serial, MIN(strlen(serial), sizeof(id)));
+		memcpy(id, serial, strnlen(serial, sizeof(id)));
 	}
 	(void)iov_from_buf(element->writable, element->writable_count, 0, id, sizeof(id));
 	return VIRTIO_BLK_S_OK;

@@ -27,11 +27,14 @@ static void back_end_failed(struct virtio_gpu_pci *gpu, const GError *error)
 {
 	if (vhost_user_frontend_connected(gpu->frontend)) {
 		vhost_user_frontend_disconnect(gpu->frontend);
-		picture_condemn(gpu->picture, error->message);
+		picture_condemn(gpu->picture, gpu->generation, error->message);
 	}
 }
 
-/* Waits for the picture if it is not there yet: the first time a driver looks. Lock held. */
+/*
+ * Connects to the process that runs now, if that was not done. It may still be starting: its first answer
+ * takes that long. False while there is none; the next look tries again. Lock held.
+ */
 static bool ensure_connected(struct virtio_gpu_pci *gpu)
 {
 	g_autoptr(GError) error = NULL;
@@ -39,12 +42,8 @@ static bool ensure_connected(struct virtio_gpu_pci *gpu)
 	if (vhost_user_frontend_connected(gpu->frontend)) {
 		return true;
 	}
-	if (gpu->failed) {
-		return false;
-	}
-	int socket = picture_wait_socket(gpu->picture, &error);
+	int socket = picture_take_socket(gpu->picture, &gpu->generation);
 	if (socket < 0) {
-		gpu->failed = true;
 		return false;
 	}
 	if (!vhost_user_frontend_connect(gpu->frontend, socket, &error)) {
@@ -92,20 +91,25 @@ static void gpu_config_write(
 	}
 }
 
-static bool gpu_start(struct virtio_device *device)
+/* Hands the rings to the process that is connected. Lock held. */
+static bool start_rings(struct virtio_gpu_pci *gpu)
 {
-	struct virtio_gpu_pci *gpu = gpu_of(device);
 	g_autoptr(GError) error = NULL;
 
-	if (!ensure_connected(gpu)) {
-		return false;
-	}
 	if (!vhost_user_frontend_start(gpu->frontend, &error)) {
 		guest_error("%s: %s", device_name(&gpu->transport.pci.base), error->message);
 		back_end_failed(gpu, error);
 		return false;
 	}
+	gpu->rings_generation = gpu->generation;
 	return true;
+}
+
+static bool gpu_start(struct virtio_device *device)
+{
+	struct virtio_gpu_pci *gpu = gpu_of(device);
+
+	return ensure_connected(gpu) && start_rings(gpu);
 }
 
 static void gpu_stop(struct virtio_device *device)
@@ -145,13 +149,15 @@ static void handle_config_changed(struct vhost_user_frontend_events *events)
 static void handle_restarted(struct picture_events *events)
 {
 	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, picture_events);
-	g_autoptr(GError) error = NULL;
 
 	g_mutex_lock(&gpu->device.lock);
-	vhost_user_frontend_disconnect(gpu->frontend);
+	/* A vCPU that looked meanwhile may have connected already; the rings are ours to hand over. */
+	if (gpu->generation != picture_generation(gpu->picture)) {
+		vhost_user_frontend_disconnect(gpu->frontend);
+	}
 	if (ensure_connected(gpu) && gpu->device.started &&
-			!vhost_user_frontend_start(gpu->frontend, &error)) {
-		back_end_failed(gpu, error);
+			gpu->rings_generation != gpu->generation) {
+		(void)start_rings(gpu); /* a failure condemns the process: there will be another */
 	}
 	g_mutex_unlock(&gpu->device.lock);
 }
@@ -174,6 +180,15 @@ static void handle_closed(struct picture_events *events)
 	}
 }
 
+static void handle_failed(struct picture_events *events)
+{
+	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, picture_events);
+
+	if (gpu->host && gpu->host->failed) {
+		gpu->host->failed(gpu->host);
+	}
+}
+
 bool virtio_gpu_pci_start_picture(struct virtio_gpu_pci *gpu, const char *program,
 		const char *const *arguments, struct virtio_gpu_host *host, GError **error)
 {
@@ -182,6 +197,7 @@ bool virtio_gpu_pci_start_picture(struct virtio_gpu_pci *gpu, const char *progra
 			.restarted = handle_restarted,
 			.input = handle_input,
 			.closed = handle_closed,
+			.failed = handle_failed,
 	};
 	gpu->picture = picture_start(program, arguments, &gpu->picture_events, error);
 	return gpu->picture != NULL;

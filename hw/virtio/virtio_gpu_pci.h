@@ -12,6 +12,7 @@
 struct virtio_gpu_host {
 	void (*input)(struct virtio_gpu_host *host, const struct control_input *input);
 	void (*closed)(struct virtio_gpu_host *host);
+	void (*failed)(struct virtio_gpu_host *host); /* the picture could not start */
 };
 
 struct virtio_gpu_pci {
@@ -34,7 +35,8 @@ struct virtio_gpu_pci {
 	struct vhost_user_frontend *frontend;
 	struct vhost_user_frontend_events frontend_events;
 	struct external_writer writer;
-	bool failed; /* there will be no picture any more */
+	uint64_t generation; /* the process the front end is connected to; guarded by device.lock */
+	uint64_t rings_generation; /* the process that has the rings; guarded by device.lock */
 };
 
 extern const struct device_class virtio_gpu_pci_class, virtio_gpu_gl_pci_class;

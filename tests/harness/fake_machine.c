@@ -125,6 +125,7 @@ struct fake_machine *fake_machine_create(uint64_t ram_size)
 	fake->irqchip.impl = &fake_irqchip;
 
 	struct machine *machine = &fake->machine;
+	g_mutex_init(&machine->line_lock);
 	machine->ram = guest_memory_create();
 	machine->memory = address_space_create("memory", machine->ram);
 	machine->ports = address_space_create("ports", NULL);
@@ -147,6 +148,7 @@ void fake_machine_destroy(struct fake_machine *fake)
 	address_space_destroy(machine->memory);
 	address_space_destroy(machine->ports);
 	guest_memory_destroy(machine->ram);
+	g_mutex_clear(&machine->line_lock);
 	assert(fake->routes->len == 0);
 	g_ptr_array_unref(fake->routes);
 	g_array_unref(fake->msis);

@@ -8,8 +8,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -189,21 +191,35 @@ static bool negotiate(struct picture_client *client, GError **error)
 	       start_queues(client, error);
 }
 
+/* Takes control messages until one of this type; notes what else is said. */
+static bool control_await(struct picture_client *client, uint32_t type,
+		struct control_message *ret_message, GError **error)
+{
+	struct pollfd pfd = {.fd = client->control, .events = POLLIN};
+
+	do {
+		if (poll(&pfd, 1, TIMEOUT_MS) != 1) {
+			g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "no answer");
+			return false;
+		}
+		if (!control_receive(client->control, ret_message, error)) {
+			return false;
+		}
+		fd_close(&ret_message->fd);
+		client->lost |= ret_message->header.type == CONTROL_LOST;
+	} while (ret_message->header.type != type);
+	return true;
+}
+
 static bool wait_hello(struct picture_client *client, GError **error)
 {
 	struct control_message message;
-	struct pollfd pfd = {.fd = client->control, .events = POLLIN};
 
-	if (poll(&pfd, 1, TIMEOUT_MS) != 1) {
-		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "no hello");
+	if (!control_await(client, CONTROL_HELLO, &message, error)) {
 		return false;
 	}
-	if (!control_receive(client->control, &message, error)) {
-		return false;
-	}
-	fd_close(&message.fd);
 	client->hello = message.payload.hello;
-	return message.header.type == CONTROL_HELLO;
+	return true;
 }
 
 static bool spawn(struct picture_client *client, GError **error)
@@ -229,6 +245,7 @@ static bool spawn(struct picture_client *client, GError **error)
 	close(child_control);
 	client->vhost = vhost[0];
 	client->control = control[0];
+	client->lost = false;
 	if (ret != 0) {
 		client->pid = 0;
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s: %s", client->argv[0],
@@ -297,11 +314,13 @@ static int status_of(int status)
 
 static int reap(struct picture_client *client)
 {
+	struct rusage usage;
 	int status = 0;
 
 	if (client->pid > 0) {
-		waitpid(client->pid, &status, 0);
+		wait4(client->pid, &status, 0, &usage);
 		client->pid = 0;
+		client->peak_kib = MAX(client->peak_kib, (uint64_t)usage.ru_maxrss);
 	}
 	fd_close(&client->vhost);
 	fd_close(&client->control);
@@ -330,6 +349,19 @@ int picture_client_stop(struct picture_client *client)
 	g_strfreev(client->argv);
 	g_free(client);
 	return status;
+}
+
+uint64_t picture_client_resident(const struct picture_client *client)
+{
+	g_autofree char *path = g_strdup_printf("/proc/%d/statm", client->pid);
+	g_autofree char *text = NULL;
+	unsigned long size, resident;
+
+	if (!g_file_get_contents(path, &text, NULL, NULL) ||
+			sscanf(text, "%lu %lu", &size, &resident) != 2) {
+		return 0;
+	}
+	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 bool picture_client_wait_death(struct picture_client *client, int timeout_ms)
@@ -407,6 +439,18 @@ static void collect(struct picture_client *client, unsigned queue)
 	}
 }
 
+/* Whether the picture has said that its renderer is lost. */
+static bool is_lost(struct picture_client *client, short events)
+{
+	struct control_message message;
+
+	if ((events & POLLIN) && control_receive(client->control, &message, NULL)) {
+		fd_close(&message.fd);
+		client->lost |= message.header.type == CONTROL_LOST;
+	}
+	return client->lost;
+}
+
 bool picture_client_wait(struct picture_client *client, unsigned queue, unsigned slot, void *reply,
 		size_t reply_len, int timeout_ms)
 {
@@ -415,9 +459,11 @@ bool picture_client_wait(struct picture_client *client, unsigned queue, unsigned
 	collect(client, queue);
 	while (client->slots & BIT(slot)) {
 		struct pollfd fds[] = {{.fd = client->call[queue], .events = POLLIN},
-				{.fd = client->vhost, .events = 0}};
+				{.fd = client->vhost, .events = 0},
+				{.fd = client->control, .events = POLLIN}};
 		int64_t left = (end - g_get_monotonic_time()) / 1000;
-		if (left < 0 || poll(fds, 2, (int)left) <= 0 || (fds[1].revents & POLLHUP)) {
+		if (left < 0 || poll(fds, 3, (int)left) <= 0 || (fds[1].revents & POLLHUP) ||
+				is_lost(client, fds[2].revents)) {
 			return false;
 		}
 		(void)eventfd_take(client->call[queue]);
@@ -593,23 +639,9 @@ uint32_t picture_client_flush(
 static bool control_ask(struct picture_client *client, struct control_message *message,
 		uint32_t answer, GError **error)
 {
-	struct pollfd pfd = {.fd = client->control, .events = POLLIN};
-
 	message->header.version = CONTROL_VERSION;
-	if (!control_send(client->control, message, error)) {
-		return false;
-	}
-	do {
-		if (poll(&pfd, 1, TIMEOUT_MS) != 1) {
-			g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "no answer");
-			return false;
-		}
-		if (!control_receive(client->control, message, error)) {
-			return false;
-		}
-		fd_close(&message->fd);
-	} while (message->header.type != answer);
-	return true;
+	return control_send(client->control, message, error) &&
+	       control_await(client, answer, message, error);
 }
 
 bool picture_client_screendump(

@@ -30,6 +30,8 @@ struct picture_client {
 	uint64_t inflight_size;
 	uint64_t features; /* offered */
 	struct control_hello hello;
+	bool lost; /* it has said that its renderer is lost */
+	uint64_t peak_kib; /* most that any process so far had resident; of those that ended */
 	uint64_t next_fence;
 	uint64_t slots; /* requests in flight, a bit each: where their buffers are */
 	uint8_t heads[VIRTIO_GPU_QUEUE_COUNT][VIRTQUEUE_MAX_SIZE]; /* the slot of each head */
@@ -44,6 +46,9 @@ struct picture_client *picture_client_start(const char *const *arguments, GError
 /* Sends QUIT and returns the exit status; a signal's number negated if it died. */
 int picture_client_stop(struct picture_client *client);
 
+/* Bytes the process has resident now; 0 if it is dead. */
+uint64_t picture_client_resident(const struct picture_client *client);
+
 /* Waits until the process died by itself (true) or timeout_ms passed. */
 bool picture_client_wait_death(struct picture_client *client, int timeout_ms);
 /* Starts a new one on the same rings and memory, as the machine does. */
@@ -53,7 +58,7 @@ bool picture_client_reset(struct picture_client *client, GError **error);
 
 /*
  * Queues a request and waits for its reply: returns the reply's type, 0 if none came within the
- * time-out (30 s) or the process died. extra follows the request (backing entries, streams),
+ * time-out (30 s), the process died or says that its renderer is lost. extra follows the request (backing entries, streams),
  * reply_len bytes of reply are copied.
  */
 uint32_t picture_client_call(struct picture_client *client, unsigned queue, const void *request,

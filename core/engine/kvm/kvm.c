@@ -163,4 +163,5 @@ const struct engine_impl kvm_engine = {
 		.vcpu_set_state = kvm_vcpu_set_state,
 		.vcpu_translate = kvm_vcpu_translate,
 		.vcpu_set_debug = kvm_vcpu_set_debug,
+		.vcpu_pass_breakpoint = kvm_vcpu_pass_breakpoint,
 };

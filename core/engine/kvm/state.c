@@ -430,3 +430,20 @@ bool kvm_vcpu_set_debug(struct vcpu *vcpu, unsigned flags)
 	}
 	return ioctl(kvm_cpu_of(vcpu)->fd, KVM_SET_GUEST_DEBUG, &debug) == 0;
 }
+
+void kvm_vcpu_pass_breakpoint(struct vcpu *vcpu)
+{
+	struct kvm_cpu *cpu = kvm_cpu_of(vcpu);
+	struct kvm_vcpu_events events;
+
+	/* RIP stays: KVM itself goes on to behind the int3 when it injects it. */
+	if (ioctl(cpu->fd, KVM_GET_VCPU_EVENTS, &events) == 0) {
+		events.exception.injected = 1;
+		events.exception.nr = X86_VECTOR_BP;
+		events.exception.has_error_code = 0;
+		if (ioctl(cpu->fd, KVM_SET_VCPU_EVENTS, &events) == 0) {
+			return;
+		}
+	}
+	report_failure(cpu, "giving the guest its breakpoint");
+}

@@ -96,6 +96,7 @@ void kvm_vcpu_get_state(struct vcpu *vcpu, struct x86_state *ret_state);
 void kvm_vcpu_set_state(struct vcpu *vcpu, const struct x86_state *state);
 bool kvm_vcpu_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *ret_physical);
 bool kvm_vcpu_set_debug(struct vcpu *vcpu, unsigned flags);
+void kvm_vcpu_pass_breakpoint(struct vcpu *vcpu);
 /* Logs the registers: for reports of what went wrong. */
 void kvm_log_registers(struct kvm_cpu *cpu);
 

@@ -20,7 +20,7 @@
 #define BLOCK_SOURCE_MAX 512u
 #define BLOCK_SPACE \
 	(sizeof(struct block) + BLOCK_MAX_INSNS * sizeof(struct insn) + BLOCK_SOURCE_MAX + 64)
-#define ARENA_SIZE (64 * MiB)
+#define ARENA_SIZE (10 * MiB)
 
 #define LINE_SHIFT 6 /* 64 lines a page, one bit each */
 
@@ -73,17 +73,19 @@ static struct code_entry *map_get(struct code_map *map, uint64_t physical)
 {
 	uint64_t number = physical >> 12;
 	struct code_entry **slot = &map->chunks[number >> MAP_CHUNK_BITS];
-	struct code_entry *chunk, *expected = NULL;
+	struct code_entry *chunk, *other = NULL;
 
 	assert(!(physical >> PHYSICAL_BITS));
-	if (!__atomic_load_n(slot, __ATOMIC_ACQUIRE)) {
+	chunk = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+	if (!chunk) {
 		chunk = g_new0(struct code_entry, 1u << MAP_CHUNK_BITS);
-		if (!__atomic_compare_exchange_n(slot, &expected, chunk, false, __ATOMIC_ACQ_REL,
+		if (!__atomic_compare_exchange_n(slot, &other, chunk, false, __ATOMIC_ACQ_REL,
 				    __ATOMIC_ACQUIRE)) {
 			g_free(chunk);
+			chunk = other;
 		}
 	}
-	return map_peek(map, physical);
+	return &chunk[number & ((1u << MAP_CHUNK_BITS) - 1)];
 }
 
 void code_map_written(struct code_map *map, uint64_t physical, uint64_t len)
@@ -186,7 +188,9 @@ void block_cache_clear(struct block_cache *cache)
 {
 	for (size_t i = 0; i < G_N_ELEMENTS(cache->pages); i++) {
 		while (cache->pages[i]) {
-			page_drop(cache, cache->pages[i]);
+			struct code_page *page = cache->pages[i];
+			cache->pages[i] = page->next;
+			page_free(cache, page);
 		}
 	}
 	memset(cache->hash, 0, sizeof(cache->hash));

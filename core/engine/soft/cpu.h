@@ -187,6 +187,7 @@ struct cpu {
 
 	bool debugger_step; /* stop after each instruction, with debugger_stop set */
 	bool debugger_breakpoints; /* stop at INT3, with debugger_stop set */
+	bool debugger_pass_breakpoint; /* but not at the next one */
 	bool debugger_stop;
 
 	uint64_t tsc_hz; /* of the guest's TSC */

@@ -161,12 +161,13 @@ void exec_int(struct cpu *cpu, const struct insn *insn)
 void exec_int3(struct cpu *cpu, const struct insn *insn)
 {
 	(void)insn;
-	if (cpu->debugger_breakpoints) {
+	if (cpu->debugger_breakpoints && !cpu->debugger_pass_breakpoint) {
 		cpu->next_rip = cpu->rip;
 		cpu->debugger_stop = true;
 		interrupt_recheck(cpu);
 		return;
 	}
+	cpu->debugger_pass_breakpoint = false;
 	interrupt_software(cpu, X86_VECTOR_BP, INTERRUPT_SOFTWARE);
 }
 

@@ -58,7 +58,7 @@ static int mtrr_fixed_index(uint32_t msr)
 }
 
 /* The register's home, where it is no more than storage; NULL if there is more to it. */
-static uint64_t *plain_register(struct cpu *cpu, uint32_t msr)
+__attribute__((nonnull)) static uint64_t *plain_register(struct cpu *cpu, uint32_t msr)
 {
 	if (msr >= MSR_MTRR_PHYSBASE0 && msr <= MSR_MTRR_PHYSMASK7) {
 		uint32_t index = (msr - MSR_MTRR_PHYSBASE0) / 2;

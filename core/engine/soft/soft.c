@@ -338,6 +338,11 @@ static bool soft_vcpu_set_debug(struct vcpu *vcpu, unsigned flags)
 	return true;
 }
 
+static void soft_vcpu_pass_breakpoint(struct vcpu *vcpu)
+{
+	soft_vcpu_from(vcpu)->cpu->debugger_pass_breakpoint = true;
+}
+
 const struct engine_impl soft_engine = {
 		.name = "soft",
 		.size = sizeof(struct soft_engine),
@@ -353,4 +358,5 @@ const struct engine_impl soft_engine = {
 		.vcpu_set_state = soft_vcpu_set_state,
 		.vcpu_translate = soft_vcpu_translate,
 		.vcpu_set_debug = soft_vcpu_set_debug,
+		.vcpu_pass_breakpoint = soft_vcpu_pass_breakpoint,
 };

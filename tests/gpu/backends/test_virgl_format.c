@@ -137,24 +137,6 @@ static void sizes_are_accounted(void **state)
 	}
 }
 
-static void levels_shrink_to_one(void **state)
-{
-	const struct gpu_resource_desc desc = {.target = VIRGL_TARGET_3D,
-			.format = 1,
-			.width = 8,
-			.height = 4,
-			.depth = 2};
-	struct virtio_gpu_box box;
-
-	(void)state;
-	virgl_level_size(&desc, 1, &box);
-	assert_int_equal(box.width, 4);
-	assert_int_equal(box.height, 2);
-	assert_int_equal(box.depth, 1);
-	virgl_level_size(&desc, 40, &box);
-	assert_int_equal(box.width, 1);
-}
-
 static void only_scanout_formats_have_an_order(void **state)
 {
 	enum pixel_format format;
@@ -169,7 +151,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 			cmocka_unit_test(sizes_are_accounted),
-			cmocka_unit_test(levels_shrink_to_one),
 			cmocka_unit_test(only_scanout_formats_have_an_order),
 	};
 

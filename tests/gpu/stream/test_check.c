@@ -14,27 +14,92 @@ static const struct stream_limits limits = {.shader_bytes = 1024, .sub_contexts 
 static const char shader[] =
 		"VERT\nDCL IN[0]\nDCL OUT[0], POSITION\n  0: MOV OUT[0], IN[0]\n  1: END\n";
 
+enum { TEXTURE = 100, BUFFER, CUSTOM, VOLUME, QUERIES, RESOURCE_COUNT = 5 };
+
+/* Ids from TEXTURE on. */
+struct resources {
+	struct stream_resources base;
+	struct stream_resource resources[RESOURCE_COUNT];
+	int holds[RESOURCE_COUNT];
+};
+
 struct fixture {
+	struct resources resources;
 	struct stream_checker *checker;
 	uint32_t words[WORDS];
 	struct gallium g;
 };
 
+static struct stream_resource *handle_find(struct stream_resources *base, uint32_t id)
+{
+	struct resources *resources = container_of(base, struct resources, base);
+
+	return id >= TEXTURE && id < TEXTURE + RESOURCE_COUNT ? &resources->resources[id - TEXTURE]
+							      : NULL;
+}
+
+static void handle_hold(struct stream_resources *base, struct stream_resource *resource)
+{
+	struct resources *resources = container_of(base, struct resources, base);
+
+	resources->holds[resource - resources->resources]++;
+}
+
+static void handle_release(struct stream_resources *base, struct stream_resource *resource)
+{
+	struct resources *resources = container_of(base, struct resources, base);
+
+	resources->holds[resource - resources->resources]--;
+}
+
+static void init_resources(struct resources *resources)
+{
+	static const struct stream_resource all[RESOURCE_COUNT] = {
+			{.target = VIRGL_TARGET_2D,
+					.bind = VIRGL_BIND_RENDER_TARGET,
+					.width = 64,
+					.height = 32,
+					.depth = 1,
+					.array_size = 1,
+					.last_level = 2},
+			{.target = VIRGL_TARGET_BUFFER,
+					.bind = VIRGL_BIND_VERTEX_BUFFER,
+					.width = 256},
+			{.target = VIRGL_TARGET_BUFFER, .bind = VIRGL_BIND_CUSTOM, .width = 256},
+			{.target = VIRGL_TARGET_3D,
+					.bind = VIRGL_BIND_SAMPLER_VIEW,
+					.width = 8,
+					.height = 8,
+					.depth = 4},
+			{.target = VIRGL_TARGET_BUFFER,
+					.bind = VIRGL_BIND_QUERY_BUFFER,
+					.width = 256},
+	};
+
+	*resources = (struct resources){.base = {handle_find, handle_hold, handle_release}};
+	memcpy(resources->resources, all, sizeof(all));
+}
+
 static int setup(void **state)
 {
 	struct fixture *fixture = g_new0(struct fixture, 1);
 
-	fixture->checker = stream_checker_create(&limits);
+	init_resources(&fixture->resources);
+	fixture->checker = stream_checker_create(&limits, &fixture->resources.base);
 	gallium_init(&fixture->g, fixture->words, WORDS);
 	*state = fixture;
 	return 0;
 }
 
+/* Whatever a test did, nothing is held once the context is gone. */
 static int teardown(void **state)
 {
 	struct fixture *fixture = *state;
 
 	stream_checker_destroy(fixture->checker);
+	for (unsigned i = 0; i < RESOURCE_COUNT; i++) {
+		assert_int_equal(fixture->resources.holds[i], 0);
+	}
 	g_free(fixture);
 	return 0;
 }
@@ -92,15 +157,15 @@ static void whole_scene_is_good(void **state)
 
 	gallium_create_sub_ctx(g, 1);
 	gallium_set_sub_ctx(g, 1);
-	gallium_create_surface(g, surface, 100, 1);
+	gallium_create_surface(g, surface, TEXTURE, 1);
 	gallium_set_framebuffer(g, &surface, 1, 0);
 	gallium_set_viewport(g, 16, 16, false);
 	gallium_create_shader(g, 2, VIRGL_SHADER_VERTEX, shader);
 	gallium_bind_shader(g, 2, VIRGL_SHADER_VERTEX);
 	gallium_create_vertex_elements(g, 3, &element, 1);
 	gallium_bind_object(g, VIRGL_OBJECT_VERTEX_ELEMENTS, 3);
-	gallium_set_vertex_buffer(g, 101, 16, 0);
-	gallium_write_buffer(g, 101, 0, color, sizeof(color));
+	gallium_set_vertex_buffer(g, BUFFER, 16, 0);
+	gallium_write_buffer(g, BUFFER, 0, color, sizeof(color));
 	gallium_clear(g, VIRGL_CLEAR_COLOR0, color, 1.0);
 	gallium_draw(g, GALLIUM_TRIANGLES, 0, 3);
 	struct stream_report report = check(fixture);
@@ -154,7 +219,7 @@ static const struct {
 		{"sampler slots wrap",
 				{VIRGL_HEADER(VIRGL_SET_SAMPLER_VIEWS, 0, 3), 0, 0xffffffffu, 0}, 4,
 				"slot out of range"},
-		{"index size 3", {VIRGL_HEADER(VIRGL_SET_INDEX_BUFFER, 0, 3), 1, 3, 0}, 4,
+		{"index size 3", {VIRGL_HEADER(VIRGL_SET_INDEX_BUFFER, 0, 3), BUFFER, 3, 0}, 4,
 				"no such index size"},
 		{"endless draw",
 				{VIRGL_HEADER(VIRGL_DRAW_VBO, 0, 12), 0, 0xffffffffu, 4, 0,
@@ -208,13 +273,108 @@ static const struct {
 				6, "vertex element of a buffer out of range"},
 		{"marker too long", {VIRGL_HEADER(VIRGL_SEND_STRING_MARKER, 0, 2), 5, 0}, 3,
 				"marker longer than its command"},
+		{"surface of nothing",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SURFACE, 5), 1, 7,
+						1},
+				6, "no such resource for a surface"},
+		{"surface of a buffer",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SURFACE, 5), 1,
+						BUFFER, 1},
+				6, "no such resource for a surface"},
+		{"surface of level 3",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SURFACE, 5), 1,
+						TEXTURE, 1, 3},
+				6, "level or layers that the resource does not have"},
+		{"view of a texture as a buffer",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_SAMPLER_VIEW, 6), 1,
+						TEXTURE, 1},
+				7, "buffer seen as a texture, or the reverse"},
+		{"stream output beyond the buffer",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_STREAMOUT_TARGET,
+						 4),
+						1, BUFFER, 0xffffff00u, 512},
+				5, "no such buffer for stream output"},
+		{"query without memory",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_QUERY, 4), 1, 0, 0,
+						0},
+				5, "no such buffer for a query"},
+		{"query 14",
+				{VIRGL_HEADER(VIRGL_CREATE_OBJECT, VIRGL_OBJECT_QUERY, 4), 1, 14, 0,
+						CUSTOM},
+				5, "no such kind of query"},
+		{"vertices from memory that is no buffer",
+				{VIRGL_HEADER(VIRGL_SET_VERTEX_BUFFERS, 0, 3), 16, 0, CUSTOM}, 4,
+				"no such buffer"},
+		{"indices from nothing", {VIRGL_HEADER(VIRGL_SET_INDEX_BUFFER, 0, 3), 7, 2, 0}, 4,
+				"no such buffer"},
+		{"indexed draw without indices",
+				{VIRGL_HEADER(VIRGL_DRAW_VBO, 0, 12), 0, 3, 4, 1, 1}, 13,
+				"indexed draw without an index buffer"},
+		{"commands beyond the buffer",
+				{VIRGL_HEADER(VIRGL_DRAW_VBO, 0, 20), 0, 3, 4, 0,
+						1, [15] = BUFFER, [16] = 250},
+				21, "no such buffer of commands"},
+		{"endless grid",
+				{VIRGL_HEADER(VIRGL_LAUNCH_GRID, 0, 8), 1, 1, 1, 65536, 65536,
+						65536},
+				9, "grid without an end"},
+		{"result beyond the buffer",
+				{VIRGL_HEADER(VIRGL_GET_QUERY_RESULT_QBO, 0, 6), 1, QUERIES, 0, 2,
+						250},
+				7, "no such buffer for a query's result"},
+		{"result at an address",
+				{VIRGL_HEADER(VIRGL_GET_QUERY_RESULT_QBO, 0, 6), 1, CUSTOM, 0, 2,
+						0},
+				7, "no such buffer for a query's result"},
+		{"negative level",
+				{VIRGL_HEADER(VIRGL_TRANSFER3D, 0, 13), TEXTURE, 0x80000000u, 0, 0,
+						0, 0, 0, 0, 1, 1, 1, 0, 1},
+				14, "box outside the resource"},
+		{"box beyond the level",
+				{VIRGL_HEADER(VIRGL_TRANSFER3D, 0, 13), TEXTURE, 1, 0, 0, 0, 0, 0,
+						0, 33, 1, 1, 0, 1},
+				14, "box outside the resource"},
+		{"third direction",
+				{VIRGL_HEADER(VIRGL_TRANSFER3D, 0, 13), TEXTURE, 0, 0, 0, 0, 0, 0,
+						0, 1, 1, 1, 0, 3},
+				14, "no such direction"},
+		{"layers 2 GiB apart",
+				{VIRGL_HEADER(VIRGL_TRANSFER3D, 0, 13), VOLUME, 0, 0, 0,
+						0x80000000u, 0, 0, 0, 1, 1, 2, 0, 1},
+				14, "transfer too large"},
+		{"no staging",
+				{VIRGL_HEADER(VIRGL_COPY_TRANSFER3D, 0, 14), TEXTURE, 0, 0, 0, 0, 0,
+						0, 0, 1, 1, 1, 7, 0, 0},
+				15, "no such staging resource"},
+		{"copy of nothing", {VIRGL_HEADER(VIRGL_RESOURCE_COPY_REGION, 0, 13), TEXTURE}, 14,
+				"no such resource to copy"},
+		{"copy between kinds",
+				{VIRGL_HEADER(VIRGL_RESOURCE_COPY_REGION, 0, 13),
+						TEXTURE, [6] = BUFFER},
+				14, "copy between a buffer and a texture"},
+		{"blit from far away",
+				{VIRGL_HEADER(VIRGL_BLIT, 0, 21), 0, 0, 0, TEXTURE, 0, 1, 0, 0, 0,
+						1, 1, 1, TEXTURE, 0, 1, 0, 0x7fffffffu, 0, 1, 1, 1},
+				22, "blit out of range"},
+		{"blit of layer 1",
+				{VIRGL_HEADER(VIRGL_BLIT, 0, 21), 0, 0, 0, TEXTURE, 0, 1, 0, 0, 1,
+						1, 1, 1, TEXTURE, 0, 1, 0, 0, 0, 1, 1, 1},
+				22, "level or layers that the resource does not have"},
+		{"clear outside",
+				{VIRGL_HEADER(VIRGL_CLEAR_TEXTURE, 0, 12), TEXTURE, 0, 64, 0, 0, 1,
+						1, 1},
+				13, "box outside the resource"},
+		{"memory information to nowhere", {VIRGL_HEADER(VIRGL_GET_MEMORY_INFO, 0, 1), 7}, 2,
+				"no such resource to write to"},
 };
 
 static void bad_commands_are_refused(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < G_N_ELEMENTS(bad_commands); i++) {
-		struct stream_checker *checker = stream_checker_create(&limits);
+		struct resources resources;
+		init_resources(&resources);
+		struct stream_checker *checker = stream_checker_create(&limits, &resources.base);
 		struct stream_report report;
 		uint32_t words[26] = {VIRGL_HEADER(VIRGL_NOP, 0, 1), 0};
 
@@ -319,6 +479,76 @@ static void shader_parts_must_fit(void **state)
 	assert_bad(fixture, "unfinished shader destroyed");
 }
 
+/* The renderer keeps the memory of what is bound or named by an object, destroyed or not. */
+static void holds_follow_objects_and_bindings(void **state)
+{
+	struct fixture *fixture = *state;
+	struct gallium *g = &fixture->g;
+	const int *holds = fixture->resources.holds;
+	const uint32_t surface = 1;
+
+	gallium_create_surface(g, surface, TEXTURE, 1);
+	gallium_create_sampler_view(g, 2, TEXTURE, 1);
+	assert_good(fixture);
+	assert_int_equal(holds[0], 2);
+	gallium_set_framebuffer(g, &surface, 1, 0);
+	gallium_set_sampler_view(g, VIRGL_SHADER_FRAGMENT, 2);
+	gallium_set_sampler_view(g, VIRGL_SHADER_FRAGMENT, 2);
+	gallium_set_vertex_buffer(g, BUFFER, 16, 0);
+	assert_good(fixture);
+	assert_int_equal(holds[0], 4);
+	assert_int_equal(holds[1], 1);
+	gallium_destroy_object(g, VIRGL_OBJECT_SURFACE, 1);
+	gallium_destroy_object(g, VIRGL_OBJECT_SAMPLER_VIEW, 2);
+	assert_good(fixture);
+	assert_int_equal(holds[0], 2);
+	gallium_set_framebuffer(g, NULL, 0, 0);
+	gallium_set_sampler_view(g, VIRGL_SHADER_FRAGMENT, 0);
+	gallium_set_vertex_buffer(g, 0, 0, 0);
+	assert_good(fixture);
+	assert_int_equal(holds[0], 0);
+	assert_int_equal(holds[1], 0);
+
+	gallium_create_sub_ctx(g, 1);
+	gallium_create_surface(g, surface, TEXTURE, 1);
+	gallium_set_framebuffer(g, &surface, 1, 0);
+	gallium_destroy_sub_ctx(g, 1);
+	assert_good(fixture);
+	assert_int_equal(holds[0], 0);
+}
+
+static void draws_without_vertices_do_nothing(void **state)
+{
+	static const struct gallium_vertex_element element = {
+			0, 2, VIRGL_FORMAT_R32G32B32A32_FLOAT};
+	struct fixture *fixture = *state;
+	struct gallium *g = &fixture->g;
+
+	gallium_create_vertex_elements(g, 1, &element, 1);
+	gallium_bind_object(g, VIRGL_OBJECT_VERTEX_ELEMENTS, 1);
+	gallium_set_vertex_buffer(g, BUFFER, 16, 0); /* slot 0; slot 2 has none */
+	assert_good(fixture);
+	gallium_draw(g, GALLIUM_TRIANGLES, 0, 3);
+	assert_good(fixture);
+	assert_int_equal(VIRGL_HEADER_COMMAND(fixture->words[0]), VIRGL_NOP);
+	gallium_bind_object(g, VIRGL_OBJECT_VERTEX_ELEMENTS, 0);
+	assert_good(fixture);
+	gallium_draw(g, GALLIUM_TRIANGLES, 0, 3);
+	assert_good(fixture);
+	assert_int_equal(VIRGL_HEADER_COMMAND(fixture->words[0]), VIRGL_DRAW_VBO);
+}
+
+static void copies_beyond_an_edge_do_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint32_t words[] = {VIRGL_HEADER(VIRGL_RESOURCE_COPY_REGION, 0, 13), TEXTURE, 0, 60,
+			0, 0, TEXTURE, 0, 0, 0, 0, 8, 8, 1};
+
+	put(fixture, words, G_N_ELEMENTS(words));
+	assert_good(fixture);
+	assert_int_equal(VIRGL_HEADER_COMMAND(fixture->words[0]), VIRGL_NOP);
+}
+
 static void host_debugging_is_not_the_guests(void **state)
 {
 	struct fixture *fixture = *state;
@@ -341,7 +571,9 @@ static void noise_never_harms(void **state)
 		for (unsigned j = 0; j < 32; j++) {
 			uint32_t word = g_rand_int(rand);
 			/* Plausible headers, else nothing gets past the first one. */
-			fixture->words[j] = j % 3 == 0 ? word & 0x00071f3fu : word & 0x1f;
+			fixture->words[j] = j % 3 == 0	 ? word & 0x00171f3fu
+					    : j % 3 == 1 ? TEXTURE + word % 6
+							 : word & 0x1f;
 		}
 		(void)stream_check(fixture->checker, fixture->words, 32, &report);
 		assert_true(report.word <= 32);
@@ -361,6 +593,9 @@ int main(void)
 			CHECK_TEST(objects_and_sub_contexts_are_limited),
 			CHECK_TEST(shaders_arrive_in_parts),
 			CHECK_TEST(shader_parts_must_fit),
+			CHECK_TEST(holds_follow_objects_and_bindings),
+			CHECK_TEST(draws_without_vertices_do_nothing),
+			CHECK_TEST(copies_beyond_an_edge_do_nothing),
 			CHECK_TEST(host_debugging_is_not_the_guests),
 			CHECK_TEST(noise_never_harms),
 	};

@@ -517,6 +517,11 @@ static void test_reset_in_flight(void **state)
 			queue_request(&f, VIRTIO_BLK_T_IN, 0, &data, STATUS + i);
 		}
 		virtio_driver_kick(&f.driver, 0);
+		/* the first is done: others are under way */
+		uint32_t head, len;
+		while (!driver_queue_take_used(&f.queue, &head, &len)) {
+			g_thread_yield();
+		}
 		virtio_driver_reset(&f.driver);
 		uint8_t marks[0x1000];
 		memset(marks, UNTOUCHED, sizeof(marks));
@@ -527,7 +532,6 @@ static void test_reset_in_flight(void **state)
 		queue_request(&f, VIRTIO_BLK_T_GET_ID, 0, &id, STATUS + 0x2000);
 		virtio_driver_kick(&f.driver, 0);
 		struct fake_msi msi;
-		uint32_t head, len;
 		while (!driver_queue_take_used(&f.queue, &head, &len)) {
 			msi = fake_machine_wait_msi(f.fake);
 		}

@@ -4,6 +4,7 @@
 #include "core/base/thread.h"
 #include "core/engine/engines.h"
 #include "core/engine/kvm/kvm.h"
+#include "core/engine/soft/soft.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,6 @@
 
 #define PAGE_TABLES_AT 0x1000u /* six pages */
 #define GDT_AT 0x7000u
-#define IDT_AT 0x10000u
 #define CODE_SELECTOR 8u
 #define DATA_SELECTOR 16u
 #define PATIENCE (60 * G_TIME_SPAN_SECOND) /* before a test fails */
@@ -21,7 +21,7 @@
 #define CODE_ATTRIBUTES (X86_SEG_P | X86_SEG_S | X86_SEG_CODE | X86_SEG_WRITABLE | X86_SEG_ACCESSED)
 #define DATA_ATTRIBUTES (X86_SEG_P | X86_SEG_S | X86_SEG_WRITABLE | X86_SEG_ACCESSED)
 
-const struct engine_impl *const engine_impls[] = {&kvm_engine, NULL};
+const struct engine_impl *const engine_impls[] = {&kvm_engine, &soft_engine, NULL};
 
 struct happened {
 	enum happening what;
@@ -79,6 +79,10 @@ static void vcpu_stopped(struct engine_events *events, struct vcpu *vcpu, enum v
 {
 	struct machine_fixture *m = container_of(events, struct machine_fixture, events);
 
+	if (m->stopped) {
+		m->stopped(m, vcpu, reason);
+		return;
+	}
 	happen(m, STOPPED, vcpu->index, reason, 0);
 }
 
@@ -124,7 +128,8 @@ static void setup(struct machine_fixture *m, unsigned vcpus)
 			.board = &m->board,
 			.events = &m->events,
 	};
-	m->engine = engine_create("kvm", &config, &error);
+	const char *name = getenv("ORIEL_ENGINE");
+	m->engine = engine_create(name ? name : "kvm", &config, &error);
 	if (!m->engine) {
 		fail_msg("%s", error->message);
 	}

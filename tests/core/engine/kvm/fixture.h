@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A machine for the KVM tests: 4 MiB of RAM, a port device and a memory device that report what they are asked, and
- * an engine. What happens is queued in the order it happens; a test says what it expects next.
+ * an engine (kvm, or what ORIEL_ENGINE in the environment names). What happens is queued in the order it happens; a
+ * test says what it expects next.
  */
 #ifndef TESTS_CORE_ENGINE_KVM_FIXTURE_H
 #define TESTS_CORE_ENGINE_KVM_FIXTURE_H
@@ -18,6 +19,7 @@
 #define FIRST_HANDLER 0x30u
 #define LAST_HANDLER 0x5fu
 #define HANDLER_SIZE 8u
+#define IDT_AT 0x10000u
 #define STACK_AT 0x20000u
 #define DATA_AT 0x30000u
 #define ALIAS_AT 0x600000u
@@ -50,6 +52,8 @@ struct machine_fixture {
 	GAsyncQueue *happened; /* struct happened * */
 	gint reads; /* of the port device */
 	uint8_t pic_vector; /* what the 8259 answers */
+	/* Called instead of queueing STOPPED; on the vCPU's thread. May be NULL. */
+	void (*stopped)(struct machine_fixture *m, struct vcpu *vcpu, enum vcpu_exit reason);
 	bool extint_on_write; /* a write to the done port raises the 8259's line */
 };
 
