@@ -104,12 +104,17 @@ void apic_timer_init(struct apic *apic)
 	timer_init(&apic->timer, apic->cpu->clock, timer_expired);
 }
 
-void apic_timer_stop(struct apic *apic)
+static void stop_locked(struct apic *apic)
 {
-	g_mutex_lock(&apic->run.lock);
 	apic->run.count = 0;
 	apic->run.deadline = 0;
 	timer_cancel(&apic->timer);
+}
+
+void apic_timer_stop(struct apic *apic)
+{
+	g_mutex_lock(&apic->run.lock);
+	stop_locked(apic);
 	g_mutex_unlock(&apic->run.lock);
 }
 
@@ -155,13 +160,33 @@ void apic_timer_set_divide(struct apic *apic, uint32_t value)
 	g_mutex_unlock(&apic->run.lock);
 }
 
+/* A one-shot count that has run down, though its timer has not been seen to yet, is over. */
+static bool end_one_shot_locked(struct apic *apic)
+{
+	if (apic->run.count == 0 || elapsed_ticks_locked(apic) < apic->run.count) {
+		return false;
+	}
+	apic->run.count = 0;
+	timer_cancel(&apic->timer);
+	return true;
+}
+
 /* The two counting modes share their count; TSC deadline mode has nothing to do with it. */
 void apic_timer_mode_changed(struct apic *apic, uint32_t old, uint32_t new)
 {
+	bool due = false;
+
+	g_mutex_lock(&apic->run.lock);
 	if ((old & APIC_TIMER_MODE) == APIC_TIMER_TSC_DEADLINE ||
 			(new &APIC_TIMER_MODE) == APIC_TIMER_TSC_DEADLINE) {
 		apic->timer_initial = 0;
-		apic_timer_stop(apic);
+		stop_locked(apic);
+	} else if ((old & APIC_TIMER_MODE) == APIC_TIMER_ONE_SHOT) {
+		due = end_one_shot_locked(apic);
+	}
+	g_mutex_unlock(&apic->run.lock);
+	if (due) {
+		apic_fire_lvt(apic, APIC_LVT_TIMER);
 	}
 }
 

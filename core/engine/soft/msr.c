@@ -115,6 +115,7 @@ bool msr_read(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 {
 	const uint64_t *plain = plain_register(cpu, msr);
 
+	assert(cpu);
 	if (plain) {
 		*ret_value = *plain;
 		return true;
@@ -256,6 +257,7 @@ bool msr_write(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
 	uint64_t *plain = plain_register(cpu, msr);
 
+	assert(cpu);
 	if (plain) {
 		if (!plain_value_valid(msr, value)) {
 			return false;
