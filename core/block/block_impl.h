@@ -52,7 +52,7 @@ bool block_lock_image(int fd, const char *file, bool writable, GError **error);
  */
 int block_flush_result(struct block *block, int error);
 
-/* Reads or writes all of iov at offset of a file; 0 or an errno value, *ret_done says how far it came. */
+/* Read or write all of iov at offset of a file. *ret_done says how far a read came. */
 int block_file_readv(int fd, const struct iovec *iov, unsigned count, uint64_t offset, uint64_t len,
 		uint64_t *ret_done);
 int block_file_writev(int fd, const struct iovec *iov, unsigned count, uint64_t offset,

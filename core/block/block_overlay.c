@@ -246,7 +246,7 @@ static const struct block_impl overlay_impl = {
 		.close = overlay_close,
 };
 
-/* A file without a name in TMPDIR, else /var/tmp, which is on a disk where /tmp may be in memory. */
+/* A file without a name in TMPDIR, else /var/tmp: /tmp may be in memory. */
 static int open_temporary(uint64_t size, GError **error)
 {
 	const char *folder = g_getenv("TMPDIR");

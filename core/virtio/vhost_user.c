@@ -4,6 +4,7 @@
 #include "core/base/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,12 +23,14 @@ enum payload_kind {
 };
 
 /* What goes each way. Every request may also be answered by a number (REPLY_ACK). */
-static const struct {
+struct request_kind {
 	const char *name;
 	uint32_t request;
 	enum payload_kind asks, answers;
 	bool carries_fds;
-} requests[] = {
+};
+
+static const struct request_kind requests[] = {
 		{"GET_FEATURES", VHOST_USER_GET_FEATURES, PAYLOAD_NONE, PAYLOAD_U64, false},
 		{"SET_FEATURES", VHOST_USER_SET_FEATURES, PAYLOAD_U64, PAYLOAD_U64, false},
 		{"SET_OWNER", VHOST_USER_SET_OWNER, PAYLOAD_NONE, PAYLOAD_U64, false},
@@ -62,6 +65,12 @@ static const struct {
 		{"GET_STATUS", VHOST_USER_GET_STATUS, PAYLOAD_NONE, PAYLOAD_U64, false},
 };
 
+/* What a back end asks on its own channel: the numbers mean other things there. */
+static const struct request_kind backend_requests[] = {
+		{"CONFIG_CHANGE_MSG", VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, PAYLOAD_NONE,
+				PAYLOAD_U64, false},
+};
+
 const char *vhost_user_request_name(uint32_t request)
 {
 	for (unsigned i = 0; i < G_N_ELEMENTS(requests); i++) {
@@ -80,12 +89,21 @@ void vhost_user_message_close_fds(struct vhost_user_message *message)
 	message->nfds = 0;
 }
 
-/* Sleeps until a socket that was made non-blocking is ready. */
-static void wait_for(int socket, short events)
+/*
+ * After EAGAIN: sleeps until a socket that was made non-blocking is ready. False for one that was
+ * given a time-out instead, which has passed.
+ */
+static bool wait_for(int socket, short events)
 {
 	struct pollfd pollfd = {.fd = socket, .events = events};
+	int flags = fcntl(socket, F_GETFL);
 
+	if (flags < 0 || !(flags & O_NONBLOCK)) {
+		errno = ETIMEDOUT;
+		return false;
+	}
 	(void)poll(&pollfd, 1, -1); /* an error shows in the next call on the socket */
+	return true;
 }
 
 static bool set_closed(GError **error)
@@ -151,9 +169,7 @@ bool vhost_user_send(int socket, const struct vhost_user_message *message, GErro
 		ssize_t n = sendmsg(socket, &msg, MSG_NOSIGNAL);
 		if (n >= 0) {
 			done += (size_t)n;
-		} else if (errno == EAGAIN) {
-			wait_for(socket, POLLOUT);
-		} else if (errno != EINTR) {
+		} else if (errno != EINTR && !(errno == EAGAIN && wait_for(socket, POLLOUT))) {
 			set_error_errno(error, "vhost-user: send %s",
 					vhost_user_request_name(message->header.request));
 			return false;
@@ -203,8 +219,7 @@ static bool receive_all(int socket, void *buf, size_t len, struct vhost_user_mes
 		if (n < 0 && errno == EINTR) {
 			continue;
 		}
-		if (n < 0 && errno == EAGAIN) {
-			wait_for(socket, POLLIN);
+		if (n < 0 && errno == EAGAIN && wait_for(socket, POLLIN)) {
 			continue;
 		}
 		if (n < 0 && errno != ECONNRESET) {
@@ -270,15 +285,16 @@ static bool contents_fit(const struct vhost_user_message *message, enum payload_
 	return true;
 }
 
-static bool check_message(const struct vhost_user_message *message, GError **error)
+static bool check_message(const struct vhost_user_message *message,
+		const struct request_kind *kinds, unsigned count, GError **error)
 {
 	bool reply = message->header.flags & VHOST_USER_FLAG_REPLY;
 
-	for (unsigned i = 0; i < G_N_ELEMENTS(requests); i++) {
-		if (requests[i].request != message->header.request) {
+	for (unsigned i = 0; i < count; i++) {
+		if (kinds[i].request != message->header.request) {
 			continue;
 		}
-		enum payload_kind kind = reply ? requests[i].answers : requests[i].asks;
+		enum payload_kind kind = reply ? kinds[i].answers : kinds[i].asks;
 		if (reply && size_fits(message, PAYLOAD_U64)) {
 			return true; /* REPLY_ACK */
 		}
@@ -288,7 +304,7 @@ static bool check_message(const struct vhost_user_message *message, GError **err
 		if (!size_fits(message, kind) || !contents_fit(message, kind)) {
 			return set_malformed(message, "payload of the wrong size", error);
 		}
-		if (message->nfds > 0 && !requests[i].carries_fds) {
+		if (message->nfds > 0 && !kinds[i].carries_fds) {
 			return set_malformed(message, "unexpected file descriptors", error);
 		}
 		return true;
@@ -296,7 +312,8 @@ static bool check_message(const struct vhost_user_message *message, GError **err
 	return true; /* unknown requests are for the receiver to refuse */
 }
 
-bool vhost_user_receive(int socket, struct vhost_user_message *ret_message, GError **error)
+static bool receive(int socket, const struct request_kind *kinds, unsigned count,
+		struct vhost_user_message *ret_message, GError **error)
 {
 	struct vhost_user_message message = {.nfds = 0};
 
@@ -311,11 +328,22 @@ bool vhost_user_receive(int socket, struct vhost_user_message *ret_message, GErr
 		ok = set_malformed(&message, "payload too long", error);
 	}
 	ok = ok && receive_all(socket, &message.payload, message.header.size, &message, error);
-	ok = ok && check_message(&message, error);
+	ok = ok && check_message(&message, kinds, count, error);
 	if (!ok) {
 		vhost_user_message_close_fds(&message);
 		return false;
 	}
 	*ret_message = message;
 	return true;
+}
+
+bool vhost_user_receive(int socket, struct vhost_user_message *ret_message, GError **error)
+{
+	return receive(socket, requests, G_N_ELEMENTS(requests), ret_message, error);
+}
+
+bool vhost_user_receive_backend(int socket, struct vhost_user_message *ret_message, GError **error)
+{
+	return receive(socket, backend_requests, G_N_ELEMENTS(backend_requests), ret_message,
+			error);
 }

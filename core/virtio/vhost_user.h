@@ -137,7 +137,10 @@ struct vhost_user_message {
 	unsigned nfds;
 };
 
-/* Sends header, payload and descriptors (not closed). Blocks. */
+/*
+ * Sends header, payload and descriptors (not closed). Blocks, no longer than the socket's own time-
+ * out (SO_SNDTIMEO, SO_RCVTIMEO).
+ */
 bool vhost_user_send(int socket, const struct vhost_user_message *message, GError **error);
 
 /*
@@ -145,6 +148,9 @@ bool vhost_user_send(int socket, const struct vhost_user_message *message, GErro
  * G_FILE_ERROR_PIPE) or on a malformed message. Blocks.
  */
 bool vhost_user_receive(int socket, struct vhost_user_message *ret_message, GError **error);
+
+/* The same on the channel of the back end's own requests, whose numbers mean other things. */
+bool vhost_user_receive_backend(int socket, struct vhost_user_message *ret_message, GError **error);
 
 /* Closes the descriptors nobody took. */
 void vhost_user_message_close_fds(struct vhost_user_message *message);

@@ -27,6 +27,8 @@
 
 /* A back end that is silent for this long, longer than its own watchdog, is given up. */
 #define REPLY_TIMEOUT_S 30
+/* Half a message of its own holds the main loop up for this long, once. */
+#define CHANNEL_TIMEOUT_S 1
 
 struct vhost_user_frontend {
 	struct virtio_device *device;
@@ -194,7 +196,11 @@ static gboolean handle_channel(int fd, GIOCondition condition, gpointer opaque)
 	struct vhost_user_message message;
 	(void)condition;
 
-	if (!vhost_user_receive(fd, &message, NULL)) {
+	/* A vCPU may be closing the channel: its number must not become another file's under us. */
+	g_mutex_lock(&frontend->device->lock);
+	bool ok = frontend->channel == fd && vhost_user_receive_backend(fd, &message, NULL);
+	g_mutex_unlock(&frontend->device->lock);
+	if (!ok) {
 		return G_SOURCE_REMOVE; /* the process watch says why */
 	}
 	vhost_user_message_close_fds(&message);
@@ -206,6 +212,7 @@ static gboolean handle_channel(int fd, GIOCondition condition, gpointer opaque)
 
 static bool open_channel(struct vhost_user_frontend *frontend, GError **error)
 {
+	const struct timeval timeout = {.tv_sec = CHANNEL_TIMEOUT_S};
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -220,6 +227,7 @@ static bool open_channel(struct vhost_user_frontend *frontend, GError **error)
 	bool ok = command(frontend, &message, error);
 	fd_close(&pair[1]);
 	frontend->channel = pair[0];
+	(void)setsockopt(frontend->channel, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	frontend->channel_source = g_unix_fd_source_new(frontend->channel, G_IO_IN | G_IO_HUP);
 	g_source_set_callback(
 			frontend->channel_source, G_SOURCE_FUNC(handle_channel), frontend, NULL);
@@ -227,7 +235,10 @@ static bool open_channel(struct vhost_user_frontend *frontend, GError **error)
 	return ok;
 }
 
-/* The region outlives back ends: the first one makes it, all are given it. */
+/*
+ * The region outlives back ends: the first one since the driver's last reset makes it, all are
+ * given it. It is never mapped here: what a back end made, it can make fault.
+ */
 static bool setup_inflight(struct vhost_user_frontend *frontend, GError **error)
 {
 	struct vhost_user_message message = {
@@ -286,8 +297,7 @@ bool vhost_user_frontend_connect(
 	}
 	frontend->protocol_features = protocol & PROTOCOL_FEATURES;
 	struct vhost_user_message owner = {.header = {.request = VHOST_USER_SET_OWNER}};
-	return command(frontend, &owner, error) && open_channel(frontend, error) &&
-	       setup_inflight(frontend, error);
+	return command(frontend, &owner, error) && open_channel(frontend, error);
 }
 
 uint64_t vhost_user_frontend_features(const struct vhost_user_frontend *frontend)
@@ -446,7 +456,7 @@ bool vhost_user_frontend_start(struct vhost_user_frontend *frontend, GError **er
 
 	if (!command_u64(frontend, VHOST_USER_SET_FEATURES, features, error) ||
 			!send_memory(frontend, error) || !send_log(frontend, error) ||
-			!send_inflight(frontend, error)) {
+			!setup_inflight(frontend, error) || !send_inflight(frontend, error)) {
 		return false;
 	}
 	for (unsigned i = 0; i < frontend->device->impl->queues; i++) {
@@ -461,17 +471,9 @@ bool vhost_user_frontend_stop(struct vhost_user_frontend *frontend, GError **err
 {
 	struct vhost_user_message message = {.header = {.request = VHOST_USER_RESET_DEVICE}};
 
-	bool ok = command(frontend, &message, error);
 	/* A new driver's requests must not be mistaken for the old one's. */
-	if (frontend->inflight_fd >= 0) {
-		void *map = mmap(NULL, frontend->inflight.mmap_size, PROT_READ | PROT_WRITE,
-				MAP_SHARED, frontend->inflight_fd, 0);
-		if (map != MAP_FAILED) {
-			memset(map, 0, frontend->inflight.mmap_size);
-			munmap(map, frontend->inflight.mmap_size);
-		}
-	}
-	return ok;
+	fd_close(&frontend->inflight_fd);
+	return !vhost_user_frontend_connected(frontend) || command(frontend, &message, error);
 }
 
 bool vhost_user_frontend_get_config(struct vhost_user_frontend *frontend, unsigned offset,

@@ -35,7 +35,10 @@ uint64_t vhost_user_frontend_features(const struct vhost_user_frontend *frontend
 /* The driver is ready: hands over memory and the enabled queues. Also after a reconnection. */
 bool vhost_user_frontend_start(struct vhost_user_frontend *frontend, GError **error);
 
-/* The driver reset the device: nothing of it is left in the back end when this returns. */
+/*
+ * The driver reset the device: nothing of it is left in the back end when this returns. Also while
+ * not connected.
+ */
 bool vhost_user_frontend_stop(struct vhost_user_frontend *frontend, GError **error);
 
 bool vhost_user_frontend_get_config(struct vhost_user_frontend *frontend, unsigned offset,

@@ -113,7 +113,10 @@ void virtio_config_changed(struct virtio_device *device);
  */
 void virtio_device_broken(struct virtio_device *device, const char *reason);
 
-/* Gives the device up if this queue is broken. Done after every kick; for devices that pop elsewhere. Lock held. */
+/*
+ * Gives the device up if this queue is broken. Done after every kick; for devices that pop
+ * elsewhere. Lock held.
+ */
 void virtio_device_check_queue(struct virtio_device *device, unsigned queue);
 
 /* Whether the device works: started and not given up. Lock held. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The virtio block device on PCI (virtio 1.3, 5.2): configuration, the queue, the I/O thread. What a
- * request means is in virtio_blk_request.c.
+ * The virtio block device on PCI (virtio 1.3, 5.2): configuration, the queue, the I/O thread. What
+ * a request means is in virtio_blk_request.c.
  */
 #include "hw/virtio/virtio_blk_pci.h"
 
@@ -16,7 +16,7 @@
 #define PCI_CLASS_STORAGE_SCSI 0x010000
 #define QUEUE_SIZE 256
 #define DEPTH 128 /* requests in flight */
-/* Requests taken for one kick: a driver that never stops must not keep us from the lock's others. */
+/* Requests taken for one kick: a driver that never stops must not keep the lock for ever. */
 #define BUDGET (2 * QUEUE_SIZE)
 
 static struct virtio_blk_pci *blk_of(struct virtio_device *device)

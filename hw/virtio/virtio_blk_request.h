@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One request of a virtio block device, from chain to status byte; used by virtio_blk_pci.c only. */
+/* Requests of a virtio block device, from chain to status byte; virtio_blk_pci.c's. */
 #ifndef HW_VIRTIO_VIRTIO_BLK_REQUEST_H
 #define HW_VIRTIO_VIRTIO_BLK_REQUEST_H
 

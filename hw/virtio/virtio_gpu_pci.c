@@ -117,8 +117,7 @@ static void gpu_stop(struct virtio_device *device)
 	struct virtio_gpu_pci *gpu = gpu_of(device);
 	g_autoptr(GError) error = NULL;
 
-	if (vhost_user_frontend_connected(gpu->frontend) &&
-			!vhost_user_frontend_stop(gpu->frontend, &error)) {
+	if (!vhost_user_frontend_stop(gpu->frontend, &error)) {
 		back_end_failed(gpu, error);
 	}
 }

@@ -6,9 +6,13 @@
 #include "tests/harness/test.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SIZE (4 * MiB)
@@ -210,6 +214,37 @@ static void test_failed_flush(void **state)
 	close_fixture(f);
 }
 
+/*
+ * Where a container forbids io_uring, auto does without it and a forced choice says so. Comes last:
+ * there is no way back.
+ */
+static void test_forbidden(void **state)
+{
+	struct sock_filter filter[] = {
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {.len = G_N_ELEMENTS(filter), .filter = filter};
+	struct image_file *image = image_file_create(4096);
+	g_autoptr(GError) error = NULL;
+	(void)state;
+
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+	struct block *block = image_file_open(image, NULL, "aio", "io_uring", NULL);
+	assert_null(block_queue_create(block, DEPTH, &error));
+	assert_non_null(strstr(error->message, "io_uring"));
+	block_close(block);
+	block = image_file_open(image, NULL, NULL);
+	struct block_queue *queue = block_queue_create(block, DEPTH, NULL);
+	assert_string_equal(block_queue_engine(queue), "threads");
+	block_queue_destroy(queue);
+	block_close(block);
+	image_file_destroy(image);
+}
+
 #define TESTS(variant) \
 	cmocka_unit_test_prestate(test_each, (variant)), \
 			cmocka_unit_test_prestate(test_errors, (variant)), \
@@ -222,7 +257,7 @@ int main(void)
 	struct variant threads = {"threads", "off"}, ring = {"io_uring", "off"};
 	struct variant threads_snapshot = {"threads", "on"}, ring_snapshot = {"io_uring", "on"};
 	const struct CMUnitTest tests[] = {TESTS(&threads), TESTS(&ring), TESTS(&threads_snapshot),
-			TESTS(&ring_snapshot)};
+			TESTS(&ring_snapshot), cmocka_unit_test(test_forbidden)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 struct fixture {
@@ -283,6 +284,56 @@ static void test_unwanted_fds(void **state)
 	(void)f;
 }
 
+/* A socket with a time-out keeps to it: nothing waits for ever for a peer that is silent. */
+static void test_timeout(void **state)
+{
+	const struct timeval timeout = {.tv_usec = 1000};
+	const struct vhost_user_header half = {VHOST_USER_SET_FEATURES, 1, 8};
+	struct vhost_user_message message = {.header = {.request = VHOST_USER_SET_OWNER}};
+	g_autoptr(GError) error = NULL;
+	int pair[2];
+	(void)state;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(
+			setsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
+	assert_int_equal(
+			setsockopt(pair[1], SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)), 0);
+	assert_false(vhost_user_receive(pair[1], &message, &error));
+	assert_non_null(error);
+	g_clear_error(&error);
+	assert_int_equal(write(pair[0], &half, sizeof(half)), sizeof(half));
+	assert_false(vhost_user_receive(pair[1], &message, &error));
+	assert_non_null(error);
+	g_clear_error(&error);
+	message = (struct vhost_user_message){.header = {.request = VHOST_USER_SET_OWNER}};
+	while (vhost_user_send(pair[1], &message, &error)) {
+	}
+	assert_non_null(error);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* The numbers of the back end's own requests are those of other requests. */
+static void test_backend_channel(void **state)
+{
+	struct vhost_user_message message = {
+			.header = {.request = VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, .flags = 1}};
+	struct vhost_user_message got;
+	int pair[2];
+	(void)state;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_true(vhost_user_send(pair[0], &message, NULL));
+	assert_true(vhost_user_receive_backend(pair[1], &got, NULL));
+	assert_int_equal(got.header.request, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG);
+	message.header.size = 8;
+	assert_true(vhost_user_send(pair[0], &message, NULL));
+	assert_false(vhost_user_receive_backend(pair[1], &got, NULL));
+	close(pair[0]);
+	close(pair[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -295,6 +346,8 @@ int main(void)
 			TEST(test_replies),
 			TEST(test_end_of_stream),
 			TEST(test_unwanted_fds),
+			TEST(test_timeout),
+			TEST(test_backend_channel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
