@@ -192,8 +192,8 @@ static uint64_t add_fadt(struct builder *b, uint64_t facs, uint64_t dsdt)
 	put16(b, BIT(0) | BIT(2)); /* legacy devices on the LPC; no VGA */
 	put8(b, 0);
 	put32(b, flags);
-	put_io_address(b, 8, 1, ICH9_RESET_PORT);
-	put8(b, ICH9_RESET_VALUE);
+	put_io_address(b, 8, 1, Q35_RESET_PORT);
+	put8(b, Q35_RESET_VALUE);
 	put16(b, 0); /* ARM boot flags */
 	put8(b, 0); /* minor version */
 	put64(b, facs);
