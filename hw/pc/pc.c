@@ -339,6 +339,16 @@ bool pc_add_device(struct pc *pc, struct device *device, GError **error)
 	return true;
 }
 
+static unsigned serial_ports(const struct pc *pc)
+{
+	unsigned ports = 0;
+
+	for (unsigned i = 0; i < PC_SERIAL_COUNT; i++) {
+		ports |= pc->config.serial[i] ? 1u << i : 0;
+	}
+	return ports;
+}
+
 static bool place_boot(struct pc *pc, const struct pc_boot *boot, GError **error)
 {
 	static const struct boot_range reserved[] = {
@@ -349,6 +359,7 @@ static bool place_boot(struct pc *pc, const struct pc_boot *boot, GError **error
 			.vcpus = pc->config.vcpus,
 			.mmio64_base = pc->mmio64_base,
 			.mmio64_size = MMIO64_SIZE,
+			.serial_ports = serial_ports(pc),
 	};
 	struct boot_config config = {
 			.command_line = boot->command_line,
