@@ -18,10 +18,11 @@
 #define LAPIC_BASE 0xfee00000u
 #define IOAPIC_BASE 0xfec00000u
 
-/* The place holders of the 64-bit window in dsdt.asl. */
+/* The place holders in dsdt.asl: of the 64-bit window, and of the set of serial ports. */
 #define DSDT_WINDOW_MIN UINT64_C(0x1122334455667000)
 #define DSDT_WINDOW_MAX UINT64_C(0x2233445566778fff)
 #define DSDT_WINDOW_LEN UINT64_C(0x1111111111112000)
+#define DSDT_SERIAL_PORTS UINT64_C(0x33445566778899aa)
 
 /* The tables as they will lie at ACPI_BASE. */
 struct builder {
@@ -126,6 +127,7 @@ static uint64_t add_dsdt(struct builder *b, const struct acpi_config *config)
 	patch64(aml, len, DSDT_WINDOW_MIN, config->mmio64_base);
 	patch64(aml, len, DSDT_WINDOW_MAX, config->mmio64_base + config->mmio64_size - 1);
 	patch64(aml, len, DSDT_WINDOW_LEN, config->mmio64_size);
+	patch64(aml, len, DSDT_SERIAL_PORTS, config->serial_ports);
 	aml[HEADER_CHECKSUM] = 0;
 	aml[HEADER_CHECKSUM] = checksum(aml, len);
 	return address_of(start);
@@ -158,8 +160,8 @@ static void put_io_address(struct builder *b, uint8_t bits, uint8_t access, uint
 static uint64_t add_fadt(struct builder *b, uint64_t facs, uint64_t dsdt)
 {
 	const uint32_t flags = BIT(0) /* WBINVD */ | BIT(2) /* C1 */ |
-			       BIT(5) /* no sleep button */ | BIT(8) /* 32-bit timer */ |
-			       BIT(10) /* reset register */;
+			       BIT(5) /* no sleep button */ | BIT(6) /* no RTC wake-up */ |
+			       BIT(8) /* 32-bit timer */ | BIT(10) /* reset register */;
 	size_t start = begin_table(b, "FACP", 6);
 
 	put32(b, (uint32_t)facs);
@@ -192,8 +194,8 @@ static uint64_t add_fadt(struct builder *b, uint64_t facs, uint64_t dsdt)
 	put16(b, BIT(0) | BIT(2)); /* legacy devices on the LPC; no VGA */
 	put8(b, 0);
 	put32(b, flags);
-	put_io_address(b, 8, 1, ICH9_RESET_PORT);
-	put8(b, ICH9_RESET_VALUE);
+	put_io_address(b, 8, 1, Q35_RESET_PORT);
+	put8(b, Q35_RESET_VALUE);
 	put16(b, 0); /* ARM boot flags */
 	put8(b, 0); /* minor version */
 	put64(b, facs);
@@ -238,7 +240,7 @@ static uint64_t add_madt(struct builder *b, const struct acpi_config *config)
 	}
 	put8(b, 1);
 	put8(b, 12);
-	put8(b, (uint8_t)config->vcpus); /* the I/O APIC's id */
+	put8(b, 0); /* the I/O APIC's id, as its register has it after a reset */
 	put8(b, 0);
 	put32(b, IOAPIC_BASE);
 	put32(b, 0);

@@ -13,6 +13,7 @@
 struct acpi_config {
 	unsigned vcpus;
 	uint64_t mmio64_base, mmio64_size; /* the window for 64-bit BARs; whole MiB */
+	unsigned serial_ports; /* a bit for each that there is: COM1 is bit 0 */
 };
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a PC with Q35 and ICH9 identity tells its operating system. The 64-bit window's numbers are replaced when the
- * machine is built (acpi.c looks for them); the interrupt routing is pci_bus.c's.
+ * What a PC with Q35 and ICH9 identity tells its operating system. The numbers of the 64-bit window
+ * and the set of serial ports are replaced when the machine is built (acpi.c looks for them); the
+ * interrupt routing is pci_bus.c's.
  */
 DefinitionBlock ("dsdt.aml", "DSDT", 2, "ORIEL", "ORIELPC", 1)
 {
@@ -10,6 +11,19 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "ORIEL", "ORIELPC", 1)
 
     Scope (\_SB)
     {
+        /* A bit for each serial port that the machine has. */
+        Name (SERP, 0x33445566778899aa)
+
+        /* _STA of serial port Arg0. */
+        Method (SERS, 1, NotSerialized)
+        {
+            If (SERP & (1 << Arg0))
+            {
+                Return (0x0f)
+            }
+            Return (0)
+        }
+
         Device (PCI0)
         {
             Name (_HID, EisaId ("PNP0A08"))
@@ -94,14 +108,52 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "ORIEL", "ORIELPC", 1)
                     })
                 }
 
+                /* The first and third share an interrupt, and so do the others. */
                 Device (COM1)
                 {
                     Name (_HID, EisaId ("PNP0501"))
                     Name (_UID, 1)
+                    Method (_STA, 0, NotSerialized) { Return (SERS (0)) }
                     Name (_CRS, ResourceTemplate ()
                     {
                         IO (Decode16, 0x03f8, 0x03f8, 0, 8)
-                        IRQNoFlags () { 4 }
+                        IRQ (Edge, ActiveHigh, Shared) { 4 }
+                    })
+                }
+
+                Device (COM2)
+                {
+                    Name (_HID, EisaId ("PNP0501"))
+                    Name (_UID, 2)
+                    Method (_STA, 0, NotSerialized) { Return (SERS (1)) }
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x02f8, 0x02f8, 0, 8)
+                        IRQ (Edge, ActiveHigh, Shared) { 3 }
+                    })
+                }
+
+                Device (COM3)
+                {
+                    Name (_HID, EisaId ("PNP0501"))
+                    Name (_UID, 3)
+                    Method (_STA, 0, NotSerialized) { Return (SERS (2)) }
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x03e8, 0x03e8, 0, 8)
+                        IRQ (Edge, ActiveHigh, Shared) { 4 }
+                    })
+                }
+
+                Device (COM4)
+                {
+                    Name (_HID, EisaId ("PNP0501"))
+                    Name (_UID, 4)
+                    Method (_STA, 0, NotSerialized) { Return (SERS (3)) }
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x02e8, 0x02e8, 0, 8)
+                        IRQ (Edge, ActiveHigh, Shared) { 3 }
                     })
                 }
 
@@ -129,7 +181,10 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "ORIEL", "ORIELPC", 1)
             }
         }
 
-        /* What no driver may claim: ECAM and the power management ports. */
+        /*
+         * What no driver may claim: ECAM, the power management ports, the edge/level registers, system
+         * control port A.
+         */
         Device (MBRD)
         {
             Name (_HID, EisaId ("PNP0C02"))
@@ -138,6 +193,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "ORIEL", "ORIELPC", 1)
                 DWordMemory (ResourceConsumer, PosDecode, MinFixed, MaxFixed, NonCacheable,
                     ReadWrite, 0, 0xb0000000, 0xbfffffff, 0, 0x10000000)
                 IO (Decode16, 0x0600, 0x0600, 1, 0x80)
+                IO (Decode16, 0x04d0, 0x04d0, 1, 2)
+                IO (Decode16, 0x0092, 0x0092, 1, 1)
             })
         }
     }

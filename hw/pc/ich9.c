@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Intel ICH9 LPC interface bridge (I/O Controller Hub 9 datasheet, chapters 13.1 and 13.8):
- * identity, the ACPI power management block at a fixed base, reset control. Fixed features follow
- * ACPI 6.4, 4.8. Left out: SMI, GPIO, the root complex block; ACPI mode is always on.
+ * Intel ICH9 LPC interface bridge (I/O Controller Hub 9 datasheet, 316972, chapters 13.1 and 13.8):
+ * identity, the ACPI power management block at a fixed base. Fixed features follow ACPI 6.4, 4.8; the
+ * timer has 32 bits, as the tables say. No general-purpose event has a source yet. Left out: SMI,
+ * GPIO, TCO, the root complex block, sleeping states other than S5; ACPI mode is always on.
  */
 #include "hw/pc/ich9.h"
 
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "hw/pc/machine.h"
 #include "hw/pci/pci.h"
 
@@ -15,6 +17,7 @@
 
 #define PM_SIZE 0x80
 #define PM_TIMER_HZ INT64_C(3579545)
+#define PM_TIMER_TOP_BIT 31
 #define NS_PER_SEC INT64_C(1000000000)
 
 #define CONFIG_PMBASE 0x40
@@ -41,18 +44,17 @@
 #define PM1_CONTROL_SLEEP_EN 0x2000
 #define SLEEP_TYPE_S5 0 /* as \_S5 in dsdt.asl says */
 
-#define RESET_SYSTEM 0x02
-#define RESET_CPU 0x04
-
 struct ich9_lpc {
 	struct pci_device pci;
-	struct io_region pm, reset_port;
+	struct io_region pm;
+	struct timer timer_carry; /* when the timer's highest bit changes next */
 	GMutex lock;
 
 	/* guest-visible; guarded by lock */
 	uint16_t pm1_status, pm1_enable, pm1_control;
 	uint8_t gpe0[ICH9_GPE0_LEN]; /* status, then enable */
-	uint8_t reset_control;
+
+	int64_t timer_seen; /* changes of the timer's highest bit so far; guarded by lock */
 };
 
 static struct ich9_lpc *lpc_of(struct device *device)
@@ -71,12 +73,50 @@ static void update_sci_locked(struct ich9_lpc *lpc)
 	machine_set_gsi(lpc->pci.machine, ICH9_SCI_GSI, level);
 }
 
-static uint32_t pm_timer(const struct ich9_lpc *lpc)
+static int64_t timer_ticks(const struct ich9_lpc *lpc)
 {
 	int64_t now = clock_now(lpc->pci.machine->clock);
 
-	return (uint32_t)(now / NS_PER_SEC * PM_TIMER_HZ +
-			  now % NS_PER_SEC * PM_TIMER_HZ / NS_PER_SEC);
+	return now / NS_PER_SEC * PM_TIMER_HZ + now % NS_PER_SEC * PM_TIMER_HZ / NS_PER_SEC;
+}
+
+static int64_t ns_of_ticks(int64_t ticks)
+{
+	return ticks / PM_TIMER_HZ * NS_PER_SEC +
+	       (ticks % PM_TIMER_HZ * NS_PER_SEC + PM_TIMER_HZ - 1) / PM_TIMER_HZ;
+}
+
+/* The timer's status bit follows its highest bit. Before every look and change. */
+static void catch_up_locked(struct ich9_lpc *lpc)
+{
+	int64_t changes = timer_ticks(lpc) >> PM_TIMER_TOP_BIT;
+
+	if (changes != lpc->timer_seen) {
+		lpc->timer_seen = changes;
+		lpc->pm1_status |= PM1_TIMER;
+	}
+}
+
+/* After every change: drives the SCI and wakes up for the timer if it is to interrupt. */
+static void update_locked(struct ich9_lpc *lpc)
+{
+	update_sci_locked(lpc);
+	if (lpc->pm1_enable & ~lpc->pm1_status & PM1_TIMER) {
+		timer_arm(&lpc->timer_carry,
+				ns_of_ticks((lpc->timer_seen + 1) << PM_TIMER_TOP_BIT));
+	} else {
+		timer_cancel(&lpc->timer_carry);
+	}
+}
+
+static void handle_timer_carry(struct timer *timer)
+{
+	struct ich9_lpc *lpc = container_of(timer, struct ich9_lpc, timer_carry);
+
+	g_mutex_lock(&lpc->lock);
+	catch_up_locked(lpc);
+	update_locked(lpc);
+	g_mutex_unlock(&lpc->lock);
 }
 
 static uint8_t pm_read_byte(const struct ich9_lpc *lpc, uint64_t offset)
@@ -103,13 +143,17 @@ static uint64_t pm_read(struct io_region *region, uint64_t offset, unsigned size
 	struct ich9_lpc *lpc = container_of(region, struct ich9_lpc, pm);
 	uint64_t value = 0;
 
-	if (offset >= REG_PM_TIMER && offset + size <= REG_PM_TIMER + 4) {
-		return (pm_timer(lpc) >> 8 * (offset - REG_PM_TIMER)) & (BIT(8 * size) - 1);
-	}
 	g_mutex_lock(&lpc->lock);
+	uint32_t timer = (uint32_t)timer_ticks(lpc);
+	catch_up_locked(lpc);
 	for (unsigned i = 0; i < size; i++) {
-		value |= (uint64_t)pm_read_byte(lpc, offset + i) << 8 * i;
+		uint64_t at = offset + i;
+		bool in_timer = at >= REG_PM_TIMER && at < REG_PM_TIMER + sizeof(timer);
+		uint8_t byte = in_timer ? (uint8_t)(timer >> 8 * (at - REG_PM_TIMER))
+					: pm_read_byte(lpc, at);
+		value |= (uint64_t)byte << 8 * i;
 	}
+	update_locked(lpc);
 	g_mutex_unlock(&lpc->lock);
 	return value;
 }
@@ -156,6 +200,9 @@ static bool sleep_wanted_locked(struct ich9_lpc *lpc)
 	unsigned type = (lpc->pm1_control & PM1_CONTROL_SLEEP_TYPE) >> PM1_CONTROL_SLEEP_TYPE_SHIFT;
 
 	lpc->pm1_control &= (uint16_t)~PM1_CONTROL_SLEEP_EN; /* reads as zero */
+	if (wanted && type != SLEEP_TYPE_S5) {
+		guest_error("ich9: sleep type %u is none that the tables name", type);
+	}
 	return wanted && type == SLEEP_TYPE_S5;
 }
 
@@ -165,11 +212,12 @@ static void pm_write(struct io_region *region, uint64_t offset, uint64_t value, 
 	struct machine *machine = lpc->pci.machine;
 
 	g_mutex_lock(&lpc->lock);
+	catch_up_locked(lpc);
 	for (unsigned i = 0; i < size; i++) {
 		pm_write_byte(lpc, offset + i, (uint8_t)(value >> 8 * i));
 	}
 	bool poweroff = sleep_wanted_locked(lpc);
-	update_sci_locked(lpc);
+	update_locked(lpc);
 	g_mutex_unlock(&lpc->lock);
 	if (poweroff) {
 		machine->event(machine, MACHINE_EVENT_POWEROFF, 0);
@@ -181,31 +229,10 @@ void ich9_power_button(struct device *device)
 	struct ich9_lpc *lpc = lpc_of(device);
 
 	g_mutex_lock(&lpc->lock);
+	catch_up_locked(lpc);
 	lpc->pm1_status |= PM1_POWER_BUTTON;
-	update_sci_locked(lpc);
+	update_locked(lpc);
 	g_mutex_unlock(&lpc->lock);
-}
-
-static uint64_t reset_read(struct io_region *region, uint64_t offset, unsigned size)
-{
-	struct ich9_lpc *lpc = container_of(region, struct ich9_lpc, reset_port);
-	(void)offset;
-	(void)size;
-
-	return lpc->reset_control;
-}
-
-static void reset_write(struct io_region *region, uint64_t offset, uint64_t value, unsigned size)
-{
-	struct ich9_lpc *lpc = container_of(region, struct ich9_lpc, reset_port);
-	struct machine *machine = lpc->pci.machine;
-	(void)offset;
-	(void)size;
-
-	lpc->reset_control = value & (RESET_SYSTEM | 0x08);
-	if (value & RESET_CPU) {
-		machine->event(machine, MACHINE_EVENT_RESET, 0);
-	}
 }
 
 static bool ich9_realize(struct device *device, struct machine *machine, GError **error)
@@ -222,6 +249,7 @@ static bool ich9_realize(struct device *device, struct machine *machine, GError 
 	struct ich9_lpc *lpc = lpc_of(device);
 
 	g_mutex_init(&lpc->lock);
+	timer_init(&lpc->timer_carry, machine->clock, handle_timer_carry);
 	lpc->pci.devfn = PCI_DEVFN(0x1f, 0);
 	if (!pci_device_realize(&lpc->pci, machine, &identity, error)) {
 		return false;
@@ -235,14 +263,7 @@ static bool ich9_realize(struct device *device, struct machine *machine, GError 
 	}
 	lpc->pm = (struct io_region){
 			.name = "acpi-pm", .size = PM_SIZE, .read = pm_read, .write = pm_write};
-	/* Inside the configuration address port, where only byte accesses come here. */
-	lpc->reset_port = (struct io_region){.name = "reset",
-			.size = 1,
-			.priority = 1,
-			.read = reset_read,
-			.write = reset_write};
 	address_space_add(machine->ports, ICH9_PM_BASE, &lpc->pm);
-	address_space_add(machine->ports, ICH9_RESET_PORT, &lpc->reset_port);
 	return true;
 }
 
@@ -251,7 +272,7 @@ static void ich9_unrealize(struct device *device)
 	struct ich9_lpc *lpc = lpc_of(device);
 
 	address_space_remove(&lpc->pm);
-	address_space_remove(&lpc->reset_port);
+	timer_cancel(&lpc->timer_carry);
 	pci_device_unrealize(&lpc->pci);
 	g_mutex_clear(&lpc->lock);
 }
@@ -265,8 +286,8 @@ static void ich9_reset(struct device *device)
 	lpc->pm1_status = lpc->pm1_enable = 0;
 	lpc->pm1_control = PM1_CONTROL_SCI_EN;
 	memset(lpc->gpe0, 0, sizeof(lpc->gpe0));
-	lpc->reset_control = 0;
-	update_sci_locked(lpc);
+	lpc->timer_seen = timer_ticks(lpc) >> PM_TIMER_TOP_BIT;
+	update_locked(lpc);
 	g_mutex_unlock(&lpc->lock);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The ICH9 LPC bridge at 1f.0 with ACPI power management and reset control. */
+/* The ICH9 LPC bridge at 1f.0 with ACPI power management. */
 #ifndef HW_PC_ICH9_H
 #define HW_PC_ICH9_H
 
@@ -12,8 +12,6 @@
 #define ICH9_GPE0 (ICH9_PM_BASE + 0x20)
 #define ICH9_GPE0_LEN 16
 #define ICH9_SCI_GSI 9
-#define ICH9_RESET_PORT 0xcf9
-#define ICH9_RESET_VALUE 0x0f
 
 extern const struct device_class ich9_lpc_class;
 

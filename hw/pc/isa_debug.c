@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pvpanic at port 0x505 (QEMU's docs/specs/pvpanic): the guest reports that it panicked. isa-debug-
- * exit: a write of v ends the process with status (v << 1) | 1, for tests.
+ * pvpanic at port 0x505 (QEMU's docs/specs/pvpanic): the guest reports that it panicked; one that
+ * starts its crash kernel instead is left alone. isa-debug-exit: a write of v, anywhere in its
+ * ports, ends the process with status (v << 1) | 1, for tests.
  */
 #include "hw/pc/isa_debug.h"
 
+#include "core/base/log.h"
 #include "core/memory/address_space.h"
 #include "hw/pc/machine.h"
 
@@ -16,6 +18,7 @@ struct pvpanic {
 	struct device base;
 	struct machine *machine;
 	struct io_region port;
+	gint reported; /* the machine has been told since the last reset; atomic */
 };
 
 struct debug_exit {
@@ -42,7 +45,12 @@ static void pvpanic_write(struct io_region *region, uint64_t offset, uint64_t va
 	(void)size;
 
 	if (value & PVPANIC_PANICKED) {
-		pvpanic->machine->event(pvpanic->machine, MACHINE_EVENT_PANICKED, 0);
+		/* A guest panics once; more often it only floods somebody's log. */
+		if (g_atomic_int_compare_and_exchange(&pvpanic->reported, 0, 1)) {
+			pvpanic->machine->event(pvpanic->machine, MACHINE_EVENT_PANICKED, 0);
+		}
+	} else if (value & PVPANIC_CRASH_LOADED) {
+		guest_error("pvpanic: the guest panicked and starts its crash kernel");
 	}
 }
 
@@ -63,12 +71,17 @@ static void pvpanic_unrealize(struct device *device)
 	address_space_remove(&container_of(device, struct pvpanic, base)->port);
 }
 
+static void pvpanic_reset(struct device *device)
+{
+	g_atomic_int_set(&container_of(device, struct pvpanic, base)->reported, 0);
+}
+
 static uint64_t exit_read(struct io_region *region, uint64_t offset, unsigned size)
 {
 	(void)region;
 	(void)offset;
 	(void)size;
-	return 0;
+	return UINT64_MAX; /* nothing drives the bus */
 }
 
 static void exit_write(struct io_region *region, uint64_t offset, uint64_t value, unsigned size)
@@ -78,7 +91,7 @@ static void exit_write(struct io_region *region, uint64_t offset, uint64_t value
 	(void)size;
 
 	debug_exit->machine->event(debug_exit->machine, MACHINE_EVENT_POWEROFF,
-			(int)((value << 1) | 1) & 0xff);
+			(int)(((value << 1) | 1) & 0xff));
 }
 
 static bool exit_realize(struct device *device, struct machine *machine, GError **error)
@@ -100,9 +113,9 @@ static void exit_unrealize(struct device *device)
 	address_space_remove(&container_of(device, struct debug_exit, base)->port);
 }
 
-static void reset_nothing(struct device *device)
+static void exit_reset(struct device *device)
 {
-	(void)device; /* neither has state */
+	(void)device; /* it has no state */
 }
 
 static const struct property debug_exit_properties[] = {
@@ -110,6 +123,7 @@ static const struct property debug_exit_properties[] = {
 				.type = PROPERTY_UINT32,
 				.offset = offsetof(struct debug_exit, config.iobase),
 				.default_value = "0x501",
+				.min = 1,
 				.max = 0xfff8,
 				.help = "first port"},
 		{.name = "iosize",
@@ -129,7 +143,7 @@ const struct device_class pvpanic_class = {
 		.size = sizeof(struct pvpanic),
 		.realize = pvpanic_realize,
 		.unrealize = pvpanic_unrealize,
-		.reset = reset_nothing,
+		.reset = pvpanic_reset,
 };
 
 const struct device_class debug_exit_class = {
@@ -140,5 +154,5 @@ const struct device_class debug_exit_class = {
 		.properties = debug_exit_properties,
 		.realize = exit_realize,
 		.unrealize = exit_unrealize,
-		.reset = reset_nothing,
+		.reset = exit_reset,
 };

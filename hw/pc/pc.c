@@ -10,12 +10,14 @@
 #include "hw/pc/i8259.h"
 #include "hw/pc/ich9.h"
 #include "hw/pc/ioapic.h"
+#include "hw/pc/legacy_ports.h"
 #include "hw/pc/q35.h"
 #include "hw/pc/rtc.h"
 #include "hw/pc/serial.h"
 #include "hw/pci/pci.h"
 
 #include <glib-unix.h>
+#include <string.h>
 
 /*
  * Guest-physical layout. RAM: [0, 640 KiB), [768 KiB, low end), [4 GiB, ...). Between: VGA's
@@ -37,9 +39,11 @@
 #define TIMER_GSI 2 /* the override of the MADT */
 #define ISA_GSI_COUNT 16
 
-struct posted_event {
-	struct pc *pc;
-	struct vcpu *vcpu; /* NULL: a machine event */
+#define EVENT_COUNT (MACHINE_EVENT_PANICKED + 1)
+
+/* Something for the main thread: an event of the machine, or a vCPU that stopped. */
+struct notice {
+	struct vcpu *vcpu; /* NULL: an event */
 	enum vcpu_exit reason;
 	enum machine_event event;
 	int status;
@@ -55,6 +59,11 @@ struct pc {
 	guint clock_source;
 	uint64_t mmio64_base;
 	bool running;
+
+	GMutex notice_lock;
+	/* Not yet delivered, oldest first: each event once, each vCPU once. Guarded by notice_lock. */
+	struct notice notices[EVENT_COUNT + ENGINE_MAX_VCPUS];
+	unsigned notice_count;
 };
 
 static void set_gsi(struct machine *machine, unsigned gsi, bool level)
@@ -81,44 +90,70 @@ static void board_eoi(struct irqchip_board *board, uint8_t vector)
 	ioapic_eoi(pc->ioapic, vector);
 }
 
-static gboolean deliver_event(gpointer opaque)
+/* One at a time, so that a guest that makes events without end does not keep the main loop. */
+static gboolean deliver_notice(gpointer opaque)
 {
-	struct posted_event *posted = opaque;
-	struct pc_events *events = posted->pc->config.events;
+	struct pc *pc = opaque;
+	struct pc_events *events = pc->config.events;
 
-	if (posted->vcpu) {
-		events->vcpu_stopped(events, posted->vcpu, posted->reason);
-	} else {
-		events->event(events, posted->event, posted->status);
+	g_mutex_lock(&pc->notice_lock);
+	if (pc->notice_count == 0) {
+		g_mutex_unlock(&pc->notice_lock);
+		return G_SOURCE_REMOVE; /* a reset came first */
 	}
-	return G_SOURCE_REMOVE;
+	struct notice notice = pc->notices[0];
+	pc->notice_count--;
+	memmove(&pc->notices[0], &pc->notices[1], pc->notice_count * sizeof(pc->notices[0]));
+	bool more = pc->notice_count > 0;
+	g_mutex_unlock(&pc->notice_lock);
+	if (notice.vcpu) {
+		events->vcpu_stopped(events, notice.vcpu, notice.reason);
+	} else {
+		events->event(events, notice.event, notice.status);
+	}
+	return more ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
-static void post(const struct posted_event *event)
+/* A guest may repeat itself as fast as it can: what is on its way already is not posted again. */
+static void post(struct pc *pc, const struct notice *notice)
 {
-	g_idle_add_full(G_PRIORITY_HIGH, deliver_event, g_memdup2(event, sizeof(*event)), g_free);
+	bool known = false;
+
+	g_mutex_lock(&pc->notice_lock);
+	for (unsigned i = 0; i < pc->notice_count; i++) {
+		const struct notice *other = &pc->notices[i];
+		known = known || (other->vcpu == notice->vcpu && other->event == notice->event);
+	}
+	if (!known) {
+		assert(pc->notice_count < G_N_ELEMENTS(pc->notices));
+		pc->notices[pc->notice_count] = *notice;
+		if (pc->notice_count++ == 0) {
+			g_idle_add_full(G_PRIORITY_HIGH, deliver_notice, pc, NULL);
+		}
+	}
+	g_mutex_unlock(&pc->notice_lock);
+}
+
+/* What a machine said before it was reset concerns nobody any more. */
+static void forget_notices(struct pc *pc)
+{
+	g_mutex_lock(&pc->notice_lock);
+	pc->notice_count = 0;
+	g_mutex_unlock(&pc->notice_lock);
 }
 
 static void machine_event(struct machine *machine, enum machine_event event, int status)
 {
-	const struct posted_event posted = {
-			.pc = container_of(machine, struct pc, machine),
-			.event = event,
-			.status = status,
-	};
+	const struct notice notice = {.event = event, .status = status};
 
-	post(&posted);
+	post(container_of(machine, struct pc, machine), &notice);
 }
 
 static void vcpu_stopped(struct engine_events *events, struct vcpu *vcpu, enum vcpu_exit reason)
 {
-	const struct posted_event posted = {
-			.pc = container_of(events, struct pc, engine_events),
-			.vcpu = vcpu,
-			.reason = reason,
-	};
+	const struct notice notice = {.vcpu = vcpu, .reason = reason};
 
-	post(&posted);
+	post(container_of(events, struct pc, engine_events), &notice);
 }
 
 static void sync_writes(struct engine_events *events)
@@ -233,6 +268,7 @@ static bool create_board(struct pc *pc, GError **error)
 	       add_board_device(pc, &rtc_class, NULL, error) &&
 	       add_board_device(pc, &q35_host_class, NULL, error) &&
 	       add_board_device(pc, &ich9_lpc_class, &pc->lpc, error) &&
+	       add_board_device(pc, &legacy_ports_class, NULL, error) &&
 	       add_serial_ports(pc, error);
 }
 
@@ -243,6 +279,7 @@ struct pc *pc_create(const struct pc_config *config, GError **error)
 	pc->config = *config;
 	g_mutex_init(&pc->machine.writers_lock);
 	pc->devices = g_ptr_array_new();
+	g_mutex_init(&pc->notice_lock);
 	g_mutex_init(&pc->machine.line_lock);
 	pc->machine.set_gsi = set_gsi;
 	pc->machine.event = machine_event;
@@ -280,6 +317,10 @@ void pc_destroy(struct pc *pc)
 	guest_memory_destroy(pc->machine.ram);
 	clock_destroy(pc->machine.clock);
 	g_mutex_clear(&pc->machine.writers_lock);
+	while (g_source_remove_by_user_data(pc)) {
+		/* deliveries that will not be */
+	}
+	g_mutex_clear(&pc->notice_lock);
 	g_mutex_clear(&pc->machine.line_lock);
 	g_free(pc);
 }
@@ -298,6 +339,16 @@ bool pc_add_device(struct pc *pc, struct device *device, GError **error)
 	return true;
 }
 
+static unsigned serial_ports(const struct pc *pc)
+{
+	unsigned ports = 0;
+
+	for (unsigned i = 0; i < PC_SERIAL_COUNT; i++) {
+		ports |= pc->config.serial[i] ? 1u << i : 0;
+	}
+	return ports;
+}
+
 static bool place_boot(struct pc *pc, const struct pc_boot *boot, GError **error)
 {
 	static const struct boot_range reserved[] = {
@@ -308,6 +359,7 @@ static bool place_boot(struct pc *pc, const struct pc_boot *boot, GError **error
 			.vcpus = pc->config.vcpus,
 			.mmio64_base = pc->mmio64_base,
 			.mmio64_size = MMIO64_SIZE,
+			.serial_ports = serial_ports(pc),
 	};
 	struct boot_config config = {
 			.command_line = boot->command_line,
@@ -332,6 +384,7 @@ static bool place_boot(struct pc *pc, const struct pc_boot *boot, GError **error
 bool pc_reset(struct pc *pc, const struct pc_boot *boot, GError **error)
 {
 	assert(!pc->running);
+	forget_notices(pc);
 	for (unsigned i = 0; i < pc->devices->len; i++) {
 		device_reset(pc->devices->pdata[i]);
 	}
