@@ -267,14 +267,19 @@ static int listen_on(const char *address, GError **error)
 
 static unsigned port_of(int fd)
 {
-	struct sockaddr_storage address = {0};
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} address;
 	socklen_t length = sizeof(address);
 
-	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) {
+	memset(&address, 0, sizeof(address));
+	if (getsockname(fd, &address.any, &length) < 0) {
 		return 0;
 	}
-	return address.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&address)->sin6_port)
-					     : ntohs(((struct sockaddr_in *)&address)->sin_port);
+	return ntohs(address.any.sa_family == AF_INET6 ? address.in6.sin6_port
+						       : address.in.sin_port);
 }
 
 struct gdb_link *gdb_link_create(const char *address, struct gdb_link_user *user, GError **error)

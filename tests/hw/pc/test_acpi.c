@@ -328,9 +328,9 @@ static void test_disassembly(void **state)
 	for (unsigned i = 0; i < G_N_ELEMENTS(tables); i++) {
 		bool is_dsdt = strcmp(tables[i].signature, "DSDT") == 0;
 		const uint8_t *bytes = is_dsdt ? dsdt_of(f) : find_table(f, tables[i].signature);
-		g_autofree char *path = dump(folder, tables[i].file, bytes);
+		G_GNUC_UNUSED g_autofree char *path = dump(folder, tables[i].file, bytes);
 		const char *argv[] = {getenv("IASL"), "-d", tables[i].file, NULL};
-		g_autofree char *output = run_program(folder, argv);
+		G_GNUC_UNUSED g_autofree char *output = run_program(folder, argv);
 		g_autofree char *source_path = g_build_filename(folder, tables[i].source, NULL);
 		g_autofree char *source = NULL;
 
@@ -360,7 +360,7 @@ static void test_methods(void **state)
 		skip();
 	}
 	char *folder = g_dir_make_tmp("acpi-XXXXXX", NULL);
-	g_autofree char *path = dump(folder, "dsdt.dat", dsdt_of(f));
+	G_GNUC_UNUSED g_autofree char *path = dump(folder, "dsdt.dat", dsdt_of(f));
 	static const struct {
 		const char *command, *expected;
 	} runs[] = {
