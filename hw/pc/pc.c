@@ -6,6 +6,7 @@
 #include "core/boot/kernel.h"
 #include "core/device/device.h"
 #include "hw/pc/acpi.h"
+#include "hw/pc/fw_cfg.h"
 #include "hw/pc/i8254.h"
 #include "hw/pc/i8259.h"
 #include "hw/pc/ich9.h"
@@ -266,6 +267,7 @@ static bool create_board(struct pc *pc, GError **error)
 	       add_board_device(pc, &ioapic_class, &pc->ioapic, error) &&
 	       add_board_device(pc, &i8254_class, NULL, error) &&
 	       add_board_device(pc, &rtc_class, NULL, error) &&
+	       add_board_device(pc, &fw_cfg_class, NULL, error) &&
 	       add_board_device(pc, &q35_host_class, NULL, error) &&
 	       add_board_device(pc, &ich9_lpc_class, &pc->lpc, error) &&
 	       add_board_device(pc, &legacy_ports_class, NULL, error) &&
