@@ -9,10 +9,9 @@
 #include "core/memory/address_space.h"
 #include "hw/pc/machine.h"
 
-#include <string.h>
-
 #define FW_CFG_PORT 0x510
 #define ITEM_MAX 8
+#define SIGNATURE 0x554d4551u /* "QEMU" */
 
 enum fw_cfg_item {
 	FW_CFG_SIGNATURE = 0x00,
@@ -44,7 +43,7 @@ static unsigned item_of(const struct fw_cfg *fw_cfg, uint8_t item[ITEM_MAX])
 {
 	switch (fw_cfg->selector) {
 	case FW_CFG_SIGNATURE:
-		memcpy(item, "QEMU", 4);
+		le32_store(item, SIGNATURE);
 		return 4;
 	case FW_CFG_ID:
 		le32_store(item, 1); /* the traditional interface */
