@@ -123,7 +123,8 @@ static void route_calls_off(struct virtio_pci *transport)
 {
 	struct virtio_device *device = transport->device;
 
-	for (unsigned i = 0; i < vector_count(transport); i++) {
+	/* None where the slot was refused. */
+	for (unsigned i = 0; transport->pci.msix && i < vector_count(transport); i++) {
 		(void)msix_set_eventfd(&transport->pci, i, -1, NULL); /* taking away cannot fail */
 	}
 	for (unsigned i = 0; i < device->impl->queues; i++) {
