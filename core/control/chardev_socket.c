@@ -141,10 +141,7 @@ static int engage_any(const struct addrinfo *list, bool server)
 static int open_tcp(const char *address, bool server, GError **error)
 {
 	const char *colon = strrchr(address, ':');
-	const struct addrinfo hints = {
-			.ai_socktype = SOCK_STREAM,
-			.ai_flags = server ? AI_PASSIVE : 0,
-	};
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	struct addrinfo *list = NULL;
 
 	if (!colon || !colon[1]) {
@@ -159,7 +156,15 @@ static int open_tcp(const char *address, bool server, GError **error)
 		host[len - 1] = '\0';
 		name = host + 1;
 	}
-	int ret = getaddrinfo(*name ? name : "localhost", colon + 1, &hints, &list);
+	/*
+	 * No name, or the loopback's (RFC 6761, 6.3): needs no resolver, which containers may lack. Servers take the
+	 * address of it that every client tries.
+	 */
+	bool loopback = !*name || strcmp(name, "localhost") == 0;
+	if (loopback && server) {
+		hints.ai_family = AF_INET;
+	}
+	int ret = getaddrinfo(loopback ? NULL : name, colon + 1, &hints, &list);
 	if (ret != 0) {
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "tcp address '%s': %s",
 				address, gai_strerror(ret));

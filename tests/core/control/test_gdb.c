@@ -518,7 +518,7 @@ static void test_real_gdb(void **state)
 {
 	struct fixture *f = *state;
 	g_autofree char *gdb = g_find_program_in_path("gdb");
-	g_autofree char *target = g_strdup_printf("target remote :%u", gdb_stub_port(f->stub));
+	g_autofree char *target = g_strdup_printf("target remote 127.0.0.1:%u", gdb_stub_port(f->stub));
 	g_autoptr(GPtrArray) argv = g_ptr_array_new();
 	g_autoptr(GError) error = NULL;
 	g_autofree char *output = NULL;
