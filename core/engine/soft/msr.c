@@ -22,6 +22,7 @@
 #define MSR_MTRR_FIX4K_LAST 0x26fu
 #define MSR_MC0_CTL 0x400u
 #define MSR_MC_LAST 0x47fu
+#define MSR_AMD_DE_CFG 0xc0011029u
 
 /* Eight variable ranges, fixed ranges, write combining. */
 #define MTRRCAP (8 | BIT(8) | BIT(10))
@@ -155,6 +156,8 @@ bool msr_read(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 	case MSR_MISC_FEATURES_ENABLES:
 		*ret_value = 0;
 		return true;
+	case MSR_AMD_DE_CFG:
+		return false; /* Linux looks for it on every processor, ready for its absence */
 	default:
 		guest_error("cpu %u: rdmsr of unknown register 0x%x at 0x%" PRIx64, cpu->index, msr,
 				cpu->rip);
