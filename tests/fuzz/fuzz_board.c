@@ -49,31 +49,34 @@ struct target {
 };
 
 /* Where accesses go. The last port and byte are beyond what is there. */
-static const struct {
+struct range {
 	uint64_t base, size;
-} port_ranges[] =
-		{
-				{0x20, 3}, /* 8259 */
-				{0xa0, 3}, {0x4d0, 3}, /* ELCR */
-				{0x40, 5}, /* 8254 */
-				{0x60, 6}, /* 8042, port B */
-				{0x70, 3}, /* RTC */
-				{0x92, 2}, {0xe0, 13}, /* pc-testdev */
-				{0x2000, 25}, {0x3f8, 9}, /* serial */
-				{0x2f8, 9}, {0x501, 5}, /* debug exit, pvpanic */
-				{0x510, 13}, /* fw_cfg */
-				{0x600, 0x81}, /* power management */
-				{0xcf8, 9}, /* configuration, reset */
-},
-  memory_ranges[] = {
-		  {0xfec00000, 0x50}, /* I/O APIC */
-		  {0xfee00000, 0x400},
-		  {0xff000000, 0x10001}, /* pc-testdev */
-		  {Q35_ECAM_BASE, 0x100000},
-		  {Q35_ECAM_BASE + Q35_ECAM_SIZE - 8, 16},
-		  {0x9fff8, 16}, /* RAM's ends */
-		  {0xbfff8, 16},
-		  {RAM_SIZE - 8, 16},
+};
+
+static const struct range port_ranges[] = {
+		{0x20, 3}, /* 8259 */
+		{0xa0, 3}, {0x4d0, 3}, /* ELCR */
+		{0x40, 5}, /* 8254 */
+		{0x60, 6}, /* 8042, port 61 */
+		{0x70, 3}, /* RTC */
+		{0x92, 2}, {0xe0, 13}, /* pc-testdev */
+		{0x2000, 25}, {0x3f8, 9}, /* serial */
+		{0x2f8, 9}, {0x501, 5}, /* debug exit, pvpanic */
+		{0x510, 13}, /* fw_cfg */
+		{0x600, 0x81}, /* power management, watchdog */
+		{0xcf8, 9}, /* configuration, reset */
+};
+
+static const struct range memory_ranges[] = {
+		{0xfec00000, 0x50}, /* I/O APIC */
+		{0xfee00000, 0x400},
+		{0xfed1f408, 16}, /* GCS */
+		{0xff000000, 0x10001}, /* pc-testdev */
+		{Q35_ECAM_BASE, 0x100000},
+		{Q35_ECAM_BASE + Q35_ECAM_SIZE - 8, 16},
+		{0x9fff8, 16}, /* RAM's ends */
+		{0xbfff8, 16},
+		{RAM_SIZE - 8, 16},
 };
 
 static void handle_event(struct pc_events *events, enum machine_event event, int status)
