@@ -244,10 +244,11 @@ static void add_end(struct builder *b)
 /* 5.2.2, the 64-bit entry point. */
 static void make_entry(uint8_t entry[ENTRY_SIZE], uint32_t table_len)
 {
+	static const uint8_t anchor[5] = {'_', 'S', 'M', '3', '_'};
 	uint8_t sum = 0;
 
 	memset(entry, 0, ENTRY_SIZE);
-	memcpy(entry, "_SM3_", 5);
+	memcpy(entry, anchor, sizeof(anchor));
 	entry[6] = ENTRY_SIZE;
 	entry[7] = 3; /* version 3.3 */
 	entry[8] = 3;
