@@ -4,6 +4,7 @@
 #include "core/block/block.h"
 #include "core/device/device.h"
 #include "hw/pc/isa_debug.h"
+#include "hw/pc/pc_testdev.h"
 #include "hw/virtio/virtio_blk_pci.h"
 #include "hw/virtio/virtio_input_pci.h"
 #include "hw/virtio/virtio_rng_pci.h"
@@ -21,6 +22,7 @@ const struct device_class *const device_classes[] = {
 		&virtio_tablet_pci_class,
 		&pvpanic_class,
 		&debug_exit_class,
+		&pc_testdev_class,
 		NULL,
 };
 

@@ -8,7 +8,7 @@
 
 /* Where the tables go: below 1 MiB, where systems without other guidance search for them. */
 #define ACPI_BASE UINT64_C(0xe0000)
-#define ACPI_SIZE UINT64_C(0x20000)
+#define ACPI_SIZE UINT64_C(0x10000)
 
 struct acpi_config {
 	unsigned vcpus;

@@ -180,7 +180,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "ORIEL", "ORIELPC", 1)
         }
 
         /*
-         * What no driver may claim: ECAM, the power management ports, the edge/level registers, system
+         * What no driver may claim: ECAM, chipset configuration, the power management ports, the edge/level registers, system
          * control port A.
          */
         Device (MBRD)
@@ -190,6 +190,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "ORIEL", "ORIELPC", 1)
             {
                 DWordMemory (ResourceConsumer, PosDecode, MinFixed, MaxFixed, NonCacheable,
                     ReadWrite, 0, 0xb0000000, 0xbfffffff, 0, 0x10000000)
+                DWordMemory (ResourceConsumer, PosDecode, MinFixed, MaxFixed, NonCacheable,
+                    ReadWrite, 0, 0xfed1c000, 0xfed1ffff, 0, 0x4000)
                 IO (Decode16, 0x0600, 0x0600, 1, 0x80)
                 IO (Decode16, 0x04d0, 0x04d0, 1, 2)
                 IO (Decode16, 0x0092, 0x0092, 1, 1)

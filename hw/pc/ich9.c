@@ -3,19 +3,20 @@
  * Intel ICH9 LPC interface bridge (I/O Controller Hub 9 datasheet, 316972, chapters 13.1 and 13.8):
  * identity, the ACPI power management block at a fixed base. Fixed features follow ACPI 6.4, 4.8; the
  * timer has 32 bits, as the tables say. No general-purpose event has a source yet. Left out: SMI,
- * GPIO, TCO, the root complex block, sleeping states other than S5; ACPI mode is always on.
+ * GPIO, sleeping states other than S5; ACPI mode is always on. The watchdog is in ich9_tco.c.
  */
 #include "hw/pc/ich9.h"
 
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "hw/pc/ich9_tco.h"
 #include "hw/pc/machine.h"
 #include "hw/pci/pci.h"
 
 #include <string.h>
 
-#define PM_SIZE 0x80
+#define PM_SIZE (ICH9_TCO_BASE - ICH9_PM_BASE)
 #define PM_TIMER_HZ INT64_C(3579545)
 #define PM_TIMER_TOP_BIT 31
 #define NS_PER_SEC INT64_C(1000000000)
@@ -24,6 +25,7 @@
 #define CONFIG_ACPI_CNTL 0x44
 #define CONFIG_PIRQ_A 0x60
 #define CONFIG_PIRQ_E 0x68
+#define CONFIG_RCBA 0xf0
 
 #define REG_PM1_STATUS 0x00
 #define REG_PM1_ENABLE 0x02
@@ -47,6 +49,7 @@
 struct ich9_lpc {
 	struct pci_device pci;
 	struct io_region pm;
+	struct ich9_tco tco;
 	struct timer timer_carry; /* when the timer's highest bit changes next */
 	GMutex lock;
 
@@ -250,11 +253,13 @@ static bool ich9_realize(struct device *device, struct machine *machine, GError 
 
 	g_mutex_init(&lpc->lock);
 	timer_init(&lpc->timer_carry, machine->clock, handle_timer_carry);
+	ich9_tco_realize(&lpc->tco, machine);
 	lpc->pci.devfn = PCI_DEVFN(0x1f, 0);
 	if (!pci_device_realize(&lpc->pci, machine, &identity, error)) {
 		return false;
 	}
 	le32_store(lpc->pci.config + CONFIG_PMBASE, ICH9_PM_BASE | 1);
+	le32_store(lpc->pci.config + CONFIG_RCBA, (uint32_t)ICH9_RCBA | 1);
 	lpc->pci.config[CONFIG_ACPI_CNTL] = 0x80; /* the block is decoded, SCI is IRQ 9 */
 	for (unsigned i = 0; i < 4; i++) {
 		/* Not routed to the 8259: interrupts of PCI go to the I/O APIC. */
@@ -272,6 +277,7 @@ static void ich9_unrealize(struct device *device)
 	struct ich9_lpc *lpc = lpc_of(device);
 
 	address_space_remove(&lpc->pm);
+	ich9_tco_unrealize(&lpc->tco);
 	timer_cancel(&lpc->timer_carry);
 	pci_device_unrealize(&lpc->pci);
 	g_mutex_clear(&lpc->lock);
@@ -282,6 +288,7 @@ static void ich9_reset(struct device *device)
 	struct ich9_lpc *lpc = lpc_of(device);
 
 	pci_device_reset(&lpc->pci);
+	ich9_tco_reset(&lpc->tco);
 	g_mutex_lock(&lpc->lock);
 	lpc->pm1_status = lpc->pm1_enable = 0;
 	lpc->pm1_control = PM1_CONTROL_SCI_EN;

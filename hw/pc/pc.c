@@ -15,6 +15,7 @@
 #include "hw/pc/q35.h"
 #include "hw/pc/rtc.h"
 #include "hw/pc/serial.h"
+#include "hw/pc/smbios.h"
 #include "hw/pci/pci.h"
 
 #include <glib-unix.h>
@@ -355,6 +356,7 @@ static bool place_boot(struct pc *pc, const struct pc_boot *boot, GError **error
 {
 	static const struct boot_range reserved[] = {
 			{ACPI_BASE, ACPI_SIZE, BOOT_RANGE_RESERVED},
+			{SMBIOS_BASE, SMBIOS_SIZE, BOOT_RANGE_RESERVED},
 			{Q35_ECAM_BASE, Q35_ECAM_SIZE, BOOT_RANGE_RESERVED},
 	};
 	const struct acpi_config acpi = {
@@ -363,6 +365,8 @@ static bool place_boot(struct pc *pc, const struct pc_boot *boot, GError **error
 			.mmio64_size = MMIO64_SIZE,
 			.serial_ports = serial_ports(pc),
 	};
+	const struct smbios_config smbios = {
+			.vcpus = pc->config.vcpus, .ram_size = pc->config.ram_size};
 	struct boot_config config = {
 			.command_line = boot->command_line,
 			.modules = boot->modules,
@@ -371,7 +375,8 @@ static bool place_boot(struct pc *pc, const struct pc_boot *boot, GError **error
 	};
 	struct x86_state state;
 
-	if (!acpi_place(pc->machine.ram, &acpi, &config.rsdp)) {
+	if (!acpi_place(pc->machine.ram, &acpi, &config.rsdp) ||
+			!smbios_place(pc->machine.ram, &smbios)) {
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM,
 				"-m: at least 1 MiB of RAM is needed");
 		return false;

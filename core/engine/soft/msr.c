@@ -22,6 +22,13 @@
 #define MSR_MTRR_FIX4K_LAST 0x26fu
 #define MSR_MC0_CTL 0x400u
 #define MSR_MC_LAST 0x47fu
+#define MSR_RAPL_POWER_UNIT 0x606u
+#define MSR_PACKAGE_ENERGY_STATUS 0x611u
+#define MSR_DRAM_ENERGY_STATUS 0x619u
+#define MSR_PP0_ENERGY_STATUS 0x639u
+#define MSR_PP1_ENERGY_STATUS 0x641u
+#define MSR_PLATFORM_ENERGY_STATUS 0x64du
+#define MSR_AMD_DE_CFG 0xc0011029u
 
 /* Eight variable ranges, fixed ranges, write combining. */
 #define MTRRCAP (8 | BIT(8) | BIT(10))
@@ -111,6 +118,23 @@ static bool is_apic_register(uint32_t msr)
 	       (msr >= X86_MSR_X2APIC_FIRST && msr <= X86_MSR_X2APIC_LAST);
 }
 
+/* Registers that Linux looks for on every processor like this one, ready for their absence. */
+static bool is_looked_for(uint32_t msr)
+{
+	switch (msr) {
+	case MSR_RAPL_POWER_UNIT:
+	case MSR_PACKAGE_ENERGY_STATUS:
+	case MSR_DRAM_ENERGY_STATUS:
+	case MSR_PP0_ENERGY_STATUS:
+	case MSR_PP1_ENERGY_STATUS:
+	case MSR_PLATFORM_ENERGY_STATUS:
+	case MSR_AMD_DE_CFG:
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool msr_read(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 {
 	const uint64_t *plain = plain_register(cpu, msr);
@@ -156,8 +180,10 @@ bool msr_read(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 		*ret_value = 0;
 		return true;
 	default:
-		guest_error("cpu %u: rdmsr of unknown register 0x%x at 0x%" PRIx64, cpu->index, msr,
-				cpu->rip);
+		if (!is_looked_for(msr)) {
+			guest_error("cpu %u: rdmsr of unknown register 0x%x at 0x%" PRIx64,
+					cpu->index, msr, cpu->rip);
+		}
 		return false;
 	}
 }

@@ -74,6 +74,7 @@ static void test_identity(void **state)
 	assert_int_equal(fake_config_read(f->fake, DEVFN, 0x40, 4), ICH9_PM_BASE | 1);
 	assert_int_equal(fake_config_read(f->fake, DEVFN, 0x44, 1), 0x80);
 	assert_int_equal(fake_config_read(f->fake, DEVFN, 0x60, 4), 0x80808080);
+	assert_int_equal(fake_config_read(f->fake, DEVFN, 0xf0, 4), 0xfed1c001);
 }
 
 static void test_reset(void **state)

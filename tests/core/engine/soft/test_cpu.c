@@ -197,6 +197,8 @@ static const struct {
 		{X86_MSR_FEATURE_CONTROL, true, 1, false},
 		{X86_MSR_MCG_CAP, true, 0, false},
 		{0x12345678, false, 0, false},
+		{0x606, false, 0, false},
+		{0xc0011029, false, 0, false},
 };
 
 static void test_msrs(void **state)
