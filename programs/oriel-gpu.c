@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -297,9 +298,31 @@ static bool check_number(
 	return false;
 }
 
+static bool check_socket(const char *option, int fd, GError **error)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
+		return true;
+	}
+	g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+			"--%s=%d: that descriptor is no socket", option, fd);
+	return false;
+}
+
+static bool check_path(const char *option, const char *path, GError **error)
+{
+	if (!path || path[0] != '\0') {
+		return true;
+	}
+	g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--%s: a path is needed",
+			option);
+	return false;
+}
+
 static bool check_arguments(const struct arguments *a, GError **error)
 {
-	unsigned services = (a->vhost_fd >= 0) + (a->socket != NULL) + (a->vtest != NULL);
+	unsigned services = (a->vhost_fd != -1) + (a->socket != NULL) + (a->vtest != NULL);
 
 	if (services != 1) {
 		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
@@ -307,10 +330,14 @@ static bool check_arguments(const struct arguments *a, GError **error)
 				"who brings the requests");
 		return false;
 	}
-	return check_number("max-outputs", a->scanouts, 1, VIRTIO_GPU_MAX_SCANOUTS, error) &&
+	return check_path("socket-path", a->socket, error) &&
+	       check_path("vtest", a->vtest, error) &&
+	       (a->vhost_fd == -1 || check_socket("vhost-fd", a->vhost_fd, error)) &&
+	       (a->control_fd == -1 || check_socket("control-fd", a->control_fd, error)) &&
+	       check_number("max-outputs", a->scanouts, 1, VIRTIO_GPU_MAX_SCANOUTS, error) &&
 	       check_number("xres", a->width, 16, 16384, error) &&
 	       check_number("yres", a->height, 16, 16384, error) &&
-	       check_number("max-hostmem", a->host_bytes, 1 << 20, INT64_MAX, error) &&
+	       check_number("max-hostmem", a->host_bytes, 1 << 20, INT64_C(1) << 40, error) &&
 	       check_number("max-contexts", a->contexts, 1, 65536, error) &&
 	       check_number("max-resources", a->resources, 1, 1 << 24, error) &&
 	       check_number("max-request", a->request_bytes, 4096, 1 << 30, error) &&
@@ -541,12 +568,13 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	program.control = program.arguments.control_fd;
+	int failure = program.control >= 0 ? CONTROL_EXIT_EXPLAINED : EXIT_FAILURE;
 	program.loop = g_main_loop_new(NULL, FALSE);
 	bool ok = program.arguments.vtest ? serve_vtest(&program, &error)
 					  : serve_vhost_user(&program, &error);
 	if (!ok) {
 		log_error("%s", error->message);
-		program.status = EXIT_FAILURE;
+		program.status = failure;
 	}
 	if (!gpu_destroy(program.gpu, DESTROY_DEADLINE_MS)) {
 		_exit(program.status); /* the renderer is stuck; the kernel cleans up */

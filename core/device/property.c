@@ -87,6 +87,19 @@ static bool in_range(const struct property *property, uint64_t number)
 	return !limited || (number >= property->min && number <= property->max);
 }
 
+/* As a user would write it: with the largest suffix that leaves a whole number. */
+static char *format_size(uint64_t bytes)
+{
+	static const char suffixes[] = {'K', 'M', 'G', 'T'};
+	char suffix[2] = "";
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(suffixes) && bytes && bytes % KiB == 0; i++) {
+		bytes /= KiB;
+		suffix[0] = suffixes[i];
+	}
+	return g_strdup_printf("%" PRIu64 "%s", bytes, suffix);
+}
+
 /* The limits of a number in words, as its type and the table set them. */
 static char *describe_range(const struct property *property)
 {
@@ -96,8 +109,8 @@ static char *describe_range(const struct property *property)
 		max = property->type == PROPERTY_UINT32 ? UINT32_MAX : UINT64_MAX;
 	}
 	if (property->type == PROPERTY_SIZE) {
-		g_autofree char *low = g_format_size_full(property->min, G_FORMAT_SIZE_IEC_UNITS);
-		g_autofree char *high = g_format_size_full(max, G_FORMAT_SIZE_IEC_UNITS);
+		g_autofree char *low = format_size(property->min);
+		g_autofree char *high = format_size(max);
 		return g_strdup_printf("from %s to %s", low, high);
 	}
 	return g_strdup_printf("from %" PRIu64 " to %" PRIu64, property->min, max);

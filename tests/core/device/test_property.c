@@ -107,7 +107,7 @@ static void test_bad_values(void **state)
 			{"size", "1X", "'1X' is not a size: a whole number, with suffix K, M, G or T"},
 			{"size", "M", "'M' is not a size"},
 			{"size", "1.5G", "'1.5G' is not a size"},
-			{"size", "4095", "'4095' is not a size from 4.0"},
+			{"size", "4095", "'4095' is not a size from 4K to 1G"},
 			{"size", "99999999999999T", "that a 64-bit number can hold"},
 			{"addr", "20", "'20' is not a PCI address: slot[.function] in hexadecimal, 0 to 1f.7"},
 			{"addr", "1.8", "PCI address"},
