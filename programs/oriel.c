@@ -235,6 +235,10 @@ static bool create_machine(struct program *program, GError **error)
 				config.vcpus);
 		return false;
 	}
+	if (strcmp(config.accel, soft_engine.name) != 0 &&
+			log_wants(LOG_ITEM_EXEC | LOG_ITEM_IN_ASM)) {
+		log_warn("-d exec, in_asm: only -accel soft can show them");
+	}
 	program->pc = pc_create(&config, error);
 	return program->pc && devices_realize(program->devices, program->pc, error);
 }

@@ -40,10 +40,10 @@ extern const struct log_item_info log_items[];
 /* Bits of enum log_item; constant after log_set_items(). Read it with log_wants(). */
 extern uint32_t log_wanted;
 
-/* Whether somebody wants to see it: one load and a branch, for places that run often. */
-static inline bool log_wants(enum log_item item)
+/* Whether somebody wants to see one of them (bits): one load and a branch, for places that run often. */
+static inline bool log_wants(uint32_t item)
 {
-	return unlikely((__atomic_load_n(&log_wanted, __ATOMIC_RELAXED) & (uint32_t)item) != 0);
+	return unlikely((__atomic_load_n(&log_wanted, __ATOMIC_RELAXED) & item) != 0);
 }
 
 /* Lets through burst messages, then one a second; counts what it holds back. */
