@@ -5,6 +5,7 @@
  */
 #include "core/base/fd.h"
 #include "core/base/log.h"
+#include "core/base/stderr_filter.h"
 #include "core/base/thread.h"
 #include "core/virtio/control.h"
 #include "display/display.h"
@@ -124,6 +125,7 @@ static void handle_lost(struct vhost_user_backend_events *events, const char *re
 	control_reply(program, &message);
 	if (program->control < 0) {
 		/* Nobody will replace us, and a stuck renderer cannot be ended any other way. */
+		stderr_filter_stop();
 		_exit(EXIT_FAILURE);
 	}
 }
@@ -568,6 +570,10 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	program.control = program.arguments.control_fd;
+	if (!g_getenv("ORIEL_DEBUG") && !stderr_filter_start(&error)) {
+		log_warn("%s; what libraries say is not thinned out", error->message);
+		g_clear_error(&error);
+	}
 	int failure = program.control >= 0 ? CONTROL_EXIT_EXPLAINED : EXIT_FAILURE;
 	program.loop = g_main_loop_new(NULL, FALSE);
 	bool ok = program.arguments.vtest ? serve_vtest(&program, &error)
@@ -577,11 +583,13 @@ int main(int argc, char **argv)
 		program.status = failure;
 	}
 	if (!gpu_destroy(program.gpu, DESTROY_DEADLINE_MS)) {
+		stderr_filter_stop();
 		_exit(program.status); /* the renderer is stuck; the kernel cleans up */
 	}
 	vhost_user_backend_destroy(program.backend);
 	vtest_server_destroy(program.vtest);
 	display_destroy(program.display);
 	g_main_loop_unref(program.loop);
+	stderr_filter_stop();
 	return program.status;
 }

@@ -13,7 +13,8 @@ static struct {
 	GMutex lock;
 	const char *program; /* constant after log_init() */
 	enum log_level level; /* constant after log_init() */
-	FILE *file; /* NULL means stderr */
+	FILE *file; /* NULL: none was asked for */
+	FILE *stream; /* guarded by lock; in place of stderr where it is not NULL */
 } log_state = {.program = "oriel", .level = LOG_LEVEL_INFO};
 
 const struct log_item_info log_items[] = {
@@ -97,9 +98,21 @@ bool log_set_file(const char *path, bool append, GError **error)
 	return true;
 }
 
-static void write_line(const char *tag, const char *text, unsigned suppressed)
+static FILE *output_locked(void)
 {
-	FILE *out = log_state.file ? log_state.file : stderr;
+	return log_state.file ? log_state.file : log_state.stream ? log_state.stream : stderr;
+}
+
+void log_set_stream(FILE *stream)
+{
+	g_mutex_lock(&log_state.lock);
+	log_state.stream = stream;
+	g_mutex_unlock(&log_state.lock);
+}
+
+static void write_line_locked(const char *tag, const char *text, unsigned suppressed)
+{
+	FILE *out = output_locked();
 
 	if (suppressed > 0) {
 		fprintf(out, "%s: %s%s (%u more were not shown)\n", log_state.program, tag, text,
@@ -122,7 +135,7 @@ void log_message(enum log_level level, const char *format, ...)
 	va_end(args);
 
 	g_mutex_lock(&log_state.lock);
-	write_line(tags[level], text, 0);
+	write_line_locked(tags[level], text, 0);
 	g_mutex_unlock(&log_state.lock);
 }
 
@@ -135,21 +148,27 @@ void log_item_line(const char *format, ...)
 	va_end(args);
 
 	g_mutex_lock(&log_state.lock);
-	fprintf(log_state.file ? log_state.file : stderr, "%s\n", text);
+	fprintf(output_locked(), "%s\n", text);
 	g_mutex_unlock(&log_state.lock);
 }
 
-/* Returns whether the message may be shown; *ret_suppressed is what was held back before it. */
-static bool ratelimit_allows_locked(struct ratelimit *limit, unsigned *ret_suppressed)
+void log_foreign_line(const char *text, unsigned suppressed)
+{
+	g_mutex_lock(&log_state.lock);
+	write_line_locked("library: ", text, suppressed);
+	g_mutex_unlock(&log_state.lock);
+}
+
+bool ratelimit_allows(struct ratelimit *limit, unsigned burst, unsigned *ret_suppressed)
 {
 	int64_t now = g_get_monotonic_time();
 
 	if (limit->count > 0 && now - limit->window_start_us >= RATELIMIT_WINDOW_US) {
 		/* A new window after a full one lets a single line through. */
-		limit->count = limit->count >= RATELIMIT_BURST ? RATELIMIT_BURST - 1 : 0;
+		limit->count = limit->count >= burst ? burst - 1 : 0;
 		limit->window_start_us = now;
 	}
-	if (limit->count >= RATELIMIT_BURST) {
+	if (limit->count >= burst) {
 		limit->suppressed++;
 		return false;
 	}
@@ -167,7 +186,8 @@ void log_guest_error(struct ratelimit *limit, const char *format, ...)
 	unsigned suppressed = 0;
 
 	g_mutex_lock(&log_state.lock);
-	bool show = log_wants(LOG_ITEM_GUEST_ERRORS) || ratelimit_allows_locked(limit, &suppressed);
+	bool show = log_wants(LOG_ITEM_GUEST_ERRORS) ||
+		    ratelimit_allows(limit, RATELIMIT_BURST, &suppressed);
 	g_mutex_unlock(&log_state.lock);
 	if (!show) {
 		return;
@@ -178,6 +198,6 @@ void log_guest_error(struct ratelimit *limit, const char *format, ...)
 	va_end(args);
 
 	g_mutex_lock(&log_state.lock);
-	write_line("guest error: ", text, suppressed);
+	write_line_locked("guest error: ", text, suppressed);
 	g_mutex_unlock(&log_state.lock);
 }

@@ -10,6 +10,8 @@
 
 #include "core/base/base.h"
 
+#include <stdio.h>
+
 enum log_level {
 	LOG_LEVEL_ERROR,
 	LOG_LEVEL_WARN,
@@ -76,6 +78,18 @@ bool log_set_file(const char *path, bool append, GError **error);
 
 void log_message(enum log_level level, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void log_guest_error(struct ratelimit *limit, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/*
+ * Whether one more message may be shown: burst at once, then one a second. *ret_suppressed is how many were
+ * held back since the last one that was shown; written on true only. The caller serializes the calls.
+ */
+bool ratelimit_allows(struct ratelimit *limit, unsigned burst, unsigned *ret_suppressed);
+
+/* A line that a library wrote, and how many before it are not shown. */
+void log_foreign_line(const char *text, unsigned suppressed);
+
+/* Where lines go while there is no log file; NULL: stderr. Borrowed. Any thread may be logging. */
+void log_set_stream(FILE *stream);
 
 /* A line of an item, without the program's name. Use log_item(). */
 void log_item_line(const char *format, ...) G_GNUC_PRINTF(1, 2);
