@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "programs/devices.h"
 
+#include "core/base/log.h"
 #include "core/block/block.h"
 #include "core/device/device.h"
 #include "hw/pc/isa_debug.h"
@@ -233,6 +234,21 @@ static void add_display_arguments(GPtrArray *arguments, const struct options *op
 	add_argument(arguments, "--title=%s", options->name ? options->name : "Oriel");
 }
 
+/* What of -d and -D concerns the picture. */
+static void add_log_arguments(GPtrArray *arguments, const struct options *options)
+{
+	bool faults = options->log_items & LOG_ITEM_GUEST_ERRORS;
+	bool debug = options->log_items & LOG_ITEM_DEBUG;
+
+	if (faults || debug) {
+		add_argument(arguments, "--log=%s%s%s", faults ? "guest_errors" : "",
+				faults && debug ? "," : "", debug ? "debug" : "");
+	}
+	if (options->log_file) {
+		add_argument(arguments, "--log-file=%s", options->log_file);
+	}
+}
+
 static bool start_picture(struct devices *devices, struct virtio_gpu_pci *gpu,
 		struct virtio_gpu_host *host, GError **error)
 {
@@ -258,6 +274,7 @@ static bool start_picture(struct devices *devices, struct virtio_gpu_pci *gpu,
 		add_argument(arguments, "--no-edid");
 	}
 	add_display_arguments(arguments, devices->options);
+	add_log_arguments(arguments, devices->options);
 	g_ptr_array_add(arguments, NULL);
 	if (!virtio_gpu_pci_start_picture(gpu, program,
 			    (const char *const *)(void *)arguments->pdata, host, error)) {

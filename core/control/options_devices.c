@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* -drive and -device. */
+#include "core/base/nearest.h"
 #include "core/control/options_internal.h"
 
 #include <string.h>

@@ -249,7 +249,8 @@ PICTURE = [
     ('', 'give one of --socket-path=PATH, --vhost-fd=N and --vtest=PATH: who brings the requests'),
     ('--socket-path=a --vtest=b',
      'give one of --socket-path=PATH, --vhost-fd=N and --vtest=PATH: who brings the requests'),
-    ('--frobnicate', 'Unknown option --frobnicate'),
+    ('--frobnicate', '--frobnicate: no such option; --help lists them'),
+    ('--max-contxts=3', '--max-contxts: no such option; did you mean --max-contexts?'),
     ('socket', 'socket: no such argument (see --help)'),
     ('--vtest=', '--vtest: a path is needed'),
     ('--vtest=no/socket', f"vtest: socket 'no/socket': {NO_FILE}"),
@@ -274,6 +275,9 @@ PICTURE = [
     (VTEST + '--max-resources=0', '--max-resources=0: a number from 1 to 16777216 is possible'),
     (VTEST + '--max-request=1', '--max-request=1: a number from 4096 to 1073741824 is possible'),
     (VTEST + '--max-shader=1', '--max-shader=1: a number from 1024 to 1073741824 is possible'),
+    (VTEST + '--log=int,none', '--log=int,none: guest_errors and debug are possible'),
+    (VTEST + '--log=int', '--log=int: guest_errors and debug are possible'),
+    (VTEST + '--log-file=no/log', f"--log-file: log file 'no/log': {NO_FILE}"),
     (VTEST + '--hang-time=1', '--hang-time=1: a number from 100 to 3600000 is possible'),
 ]
 
