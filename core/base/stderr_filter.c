@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define QUIET_MS 1000 /* after which a flood is over and its count is shown */
+#define QUIET_MS 500 /* after which a flood is over, and a line without an end ends */
 #define CRASH_WAIT_MS 100
 
 static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
@@ -104,7 +104,9 @@ static void run(void *opaque)
 
 	(void)opaque;
 	do {
-		if (poll(&pfd, 1, filter.limit.suppressed > 0 ? QUIET_MS : -1) == 0) {
+		bool waiting = filter.len > 0 || filter.limit.suppressed > 0;
+		if (poll(&pfd, 1, waiting ? QUIET_MS : -1) == 0) {
+			finish_line(); /* some parsers write no line feed at all */
 			show_count();
 		}
 	} while (take_some());

@@ -7,6 +7,7 @@
 #include "core/base/fd.h"
 #include "core/base/log.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #define FLOOD 20000
 
 extern void __sanitizer_print_stack_trace(void) __attribute__((weak));
+
+static int output = -1; /* the file, for scenes that look at it themselves */
 
 /* Returns what the scene wrote; *ret_status is its wait status. */
 static char *play(void (*scene)(void), int *ret_status)
@@ -37,6 +40,7 @@ static char *play(void (*scene)(void), int *ret_status)
 		const struct rlimit no_core = {0};
 		(void)setrlimit(RLIMIT_CORE, &no_core);
 		(void)dup2(fd, STDERR_FILENO);
+		output = fd;
 		/* cmocka's own would turn a signal into a failed test of the child. */
 		(void)signal(SIGSEGV, SIG_DFL);
 		(void)signal(SIGABRT, SIG_DFL);
@@ -122,6 +126,29 @@ static void test_text(void **state)
 	assert_string_equal(lines[3], "child: library: no end");
 }
 
+/* A parser that never writes a line feed; nothing comes after it. */
+static void scene_quiet(void)
+{
+	char text[256] = "";
+
+	fprintf(stderr, "Expected register");
+	while (!strstr(text, "library: Expected register\n")) {
+		(void)sched_yield();
+		assert(pread(output, text, sizeof(text) - 1, 0) >= 0);
+	}
+	_exit(0);
+}
+
+static void test_quiet(void **state)
+{
+	int status;
+	g_autofree char *text = play(scene_quiet, &status);
+	(void)state;
+
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(text, "child: library: Expected register"));
+}
+
 static void scene_abort(void)
 {
 	flood();
@@ -184,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 			cmocka_unit_test(test_flood),
 			cmocka_unit_test(test_text),
+			cmocka_unit_test(test_quiet),
 			cmocka_unit_test(test_crash),
 			cmocka_unit_test(test_exit),
 	};
