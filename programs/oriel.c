@@ -251,6 +251,18 @@ static bool boot(struct program *program, GError **error)
 	return kernel && power_up(program, kernel, error);
 }
 
+/* Options that are no mistake for sure, but do nothing here. */
+static void warn_of_idle_options(const struct options *options, bool gpu)
+{
+	if (options->start_paused && !options->gdb && !options->qmp) {
+		log_warn("-S: neither -gdb nor -qmp is there to let the machine go on");
+	}
+	if (!gpu && (options->display.kind == OPTION_DISPLAY_SDL ||
+				    options->display.kind == OPTION_DISPLAY_EGL_HEADLESS)) {
+		log_warn("-display: there is no GPU to show (-device virtio-gpu-gl-pci)");
+	}
+}
+
 static bool start(struct program *program, GError **error)
 {
 	struct options *options = &program->options;
@@ -277,6 +289,7 @@ static bool start(struct program *program, GError **error)
 		return false;
 	}
 	struct picture *picture = devices_picture(program->devices);
+	warn_of_idle_options(options, picture != NULL);
 	if (picture) {
 		program->screendumps = screendumps_create(
 				options, picture, program->serials[0], &program->screendump_failed);

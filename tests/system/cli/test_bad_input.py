@@ -164,12 +164,14 @@ FILES = [
     (MACHINE + '-kernel elf-header', "-kernel 'elf-header': broken ELF file: the header is cut short"),
     (MACHINE + '-kernel elf-no-segments',
      "-kernel 'elf-no-segments': broken ELF file: no program headers, or too many"),
-    (MACHINE + '-kernel bzimage-cut', re.compile("-kernel 'bzimage-cut': .*")),
-    (MACHINE + '-kernel bzimage-lzo', re.compile("-kernel 'bzimage-lzo': .*compress.*")),
+    (MACHINE + '-kernel bzimage-cut', "-kernel 'bzimage-cut': a bzImage that is cut short after 2563 bytes"),
+    (MACHINE + '-kernel bzimage-lzo', "-kernel 'bzimage-lzo': compressed with lzo, which is not supported "
+                                         '(gzip, xz, lzma, zstd and lz4 are)'),
     (GOOD + '-initrd missing', f"-initrd 'missing': {NO_FILE}"),
     (GOOD + '-initrd folder', "-initrd 'folder': not a regular file"),
     (GOOD + '-initrd empty', "-initrd 'empty': the file is empty"),
-    (GOOD + '-m 2M -initrd large', re.compile("-initrd 'large': .*-m.*")),
+    (GOOD + '-m 2M -initrd large', re.compile("-initrd 'large': its 4.0.MiB do not fit into the RAM that the kernel leaves free "
+                                      'below 4.0.GiB; give the guest more with -m')),
     (GOOD + '-m 1M', "-kernel 'good': it wants RAM from 0x100000 to 0x100024, which the guest has not; "
                      'give it more with -m'),
     (GOOD + '-m 4096G', re.compile(r'-m 4194304M: the host has only \d+M')),
@@ -180,7 +182,8 @@ FILES = [
     (GOOD + '-drive file=folder', "-drive: cannot open 'folder' for writing: Is a directory"),
     (GOOD + '-drive file=folder,readonly=on', "-drive: 'folder' is neither a file nor a block device"),
     (GOOD + '-drive file=empty', "-drive: 'empty' is empty: a disk has at least one sector of 512 bytes"),
-    (GOOD + '-drive file=disk,snapshot=on', re.compile(r"-drive: .*'?nowhere'?.*"), {'TMPDIR': 'nowhere'}),
+    (GOOD + '-drive file=disk,snapshot=on', '-drive: snapshot=on: no temporary file in nowhere '
+                                              f'(TMPDIR names another folder): {NO_FILE}', {'TMPDIR': 'nowhere'}),
     (GOOD + '-drive file=disk -drive file=disk',
      "-drive: failed to get the \"write\" lock of 'disk': another process uses the image; readonly=on or "
      'snapshot=on share it with readers'),
@@ -209,7 +212,7 @@ FILES = [
     (GPU + '-display sdl', NO_WINDOW, NO_DESKTOP),
     (GPU + '-display sdl', NO_WINDOW, {**NO_DESKTOP, 'DISPLAY': ':7777'}),
     (GPU + '-display sdl', NO_WINDOW, {**NO_DESKTOP, 'WAYLAND_DISPLAY': 'nobody'}),
-    (GPU + '-display sdl', re.compile('display sdl: no window system: .*'), {'SDL_VIDEODRIVER': 'nonsense'}),
+    (GPU + '-display sdl', 'display sdl: no window system: nonsense not available', {'SDL_VIDEODRIVER': 'nonsense'}),
 
     (MACHINE + '-kernel good -serial foo', f"-serial: 'foo' {CHARDEVS}"),
     (GOOD + '-serial file:', f"-serial: 'file:' {CHARDEVS}"),
@@ -255,7 +258,7 @@ PICTURE = [
     ('--vtest=', '--vtest: a path is needed'),
     ('--vtest=no/socket', f"vtest: socket 'no/socket': {NO_FILE}"),
     ('--vtest=folder', "vtest: socket 'folder': Address already in use"),
-    ('--vtest=@BUSY@', re.compile("vtest: socket '.*': Address already in use")),
+    ('--vtest=@BUSY@', "vtest: socket 'busy': Address already in use"),
     ('--socket-path=no/socket', f'--socket-path=no/socket: {NO_FILE}'),
     ('--socket-path=folder', '--socket-path=folder: Address already in use'),
     ('--socket-path=' + 'x' * 200, f"--socket-path={'x' * 200}: at most 107 bytes are possible"),

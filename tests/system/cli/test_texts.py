@@ -135,6 +135,9 @@ def check_logging(oriel):
     with open('dying', 'wb') as file:
         file.write(dying_kernel())
     plain = run_dying(oriel).splitlines()
+    idle = run_dying(oriel, '-display', 'egl-headless').splitlines()
+    expect(idle == ['oriel: warning: -display: there is no GPU to show (-device virtio-gpu-gl-pci)'] + plain,
+           f'a display without a GPU: {idle}')
     expect(len(plain) == 2 and 'triple fault' in plain[0], f'without -d: {plain}')
     for item, wanted in LOGGED.items():
         lines = run_dying(oriel, '-d', item).splitlines()
