@@ -509,16 +509,38 @@ static void set_hints(void)
 	}
 }
 
+/*
+ * The window system that the environment speaks of; NULL: SDL may choose. Left to itself SDL knocks at every
+ * door, and libwayland says aloud that nobody is at home.
+ */
+static const char *video_driver(void)
+{
+	bool x11 = g_getenv("DISPLAY") != NULL;
+	const char *name = g_getenv("WAYLAND_DISPLAY");
+	bool wayland = name && (name[0] == '/' || g_getenv("XDG_RUNTIME_DIR"));
+
+	if (x11 && wayland) {
+		return NULL;
+	}
+	return x11 ? "x11" : wayland ? "wayland" : "kmsdrm";
+}
+
 static bool start_video(GError **error)
 {
+	bool chosen = g_getenv("SDL_VIDEODRIVER") != NULL;
+
 	set_hints();
-	if (SDL_Init(SDL_INIT_VIDEO) != 0) {
+	if (!chosen && video_driver()) {
+		(void)SDL_SetHint(SDL_HINT_VIDEODRIVER, video_driver());
+	}
+	if (SDL_Init(SDL_INIT_VIDEO) != 0 && chosen) {
 		set_error_sdl(error, "no window system");
 		return false;
 	}
 	const char *driver = SDL_GetCurrentVideoDriver();
-	bool windowless = strcmp(driver, "dummy") == 0 || strcmp(driver, "offscreen") == 0;
-	if (windowless && !g_getenv("SDL_VIDEODRIVER")) {
+	bool windowless = !driver || strcmp(driver, "dummy") == 0 ||
+			  strcmp(driver, "offscreen") == 0;
+	if (windowless && !chosen) {
 		g_set_error(error, sdl_error_quark(), 1,
 				"display sdl: no window system (DISPLAY and WAYLAND_DISPLAY lead nowhere)");
 		return false;

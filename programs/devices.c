@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "programs/devices.h"
 
+#include "core/base/log.h"
 #include "core/block/block.h"
 #include "core/device/device.h"
 #include "hw/pc/isa_debug.h"
@@ -34,54 +35,143 @@ struct devices {
 	struct device *keyboard, *pointer; /* where input goes; NULL: nowhere */
 };
 
-static bool open_drive(struct devices *devices, const struct option_drive *drive, GError **error)
+/* blocks are in the order of the -drive options. */
+static bool open_drives(struct devices *devices, GError **error)
 {
-	struct block_options options;
+	const GArray *drives = devices->options->drives;
 
-	properties_set_defaults(&options, block_properties);
-	g_free(options.file);
-	g_free(options.id);
-	options.file = g_strdup(drive->file);
-	options.id = g_strdup(drive->id);
-	options.read_only = drive->read_only;
-	options.snapshot = drive->snapshot;
-	struct block *block = block_open(&options, error);
-	properties_clear(&options, block_properties);
-	if (!block) {
-		return false;
-	}
-	g_ptr_array_add(devices->blocks, block);
-	if (drive->interface == OPTION_DRIVE_VIRTIO) {
-		struct device *device = device_create(&virtio_blk_pci_class);
-		virtio_blk_pci_set_block(device, block);
-		g_ptr_array_add(devices->pending, device);
+	for (unsigned i = 0; i < drives->len; i++) {
+		const struct option_drive *drive = &g_array_index(drives, struct option_drive, i);
+		struct block_options options;
+		properties_set_defaults(&options, block_properties);
+		g_free(options.file);
+		g_free(options.id);
+		options.file = g_strdup(drive->file);
+		options.id = g_strdup(drive->id);
+		options.read_only = drive->read_only;
+		options.snapshot = drive->snapshot;
+		options.aio = drive->aio;
+		options.discard = drive->discard % 2 ? BLOCK_DISCARD_UNMAP : BLOCK_DISCARD_IGNORE;
+		struct block *block = block_open(&options, error);
+		properties_clear(&options, block_properties);
+		if (!block) {
+			g_prefix_error(error, "-drive: ");
+			return false;
+		}
+		g_ptr_array_add(devices->blocks, block);
+		if (block_size(block) == 0) {
+			g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+					"-drive: '%s' is empty: a disk has at least one sector of 512 "
+					"bytes",
+					drive->file);
+			return false;
+		}
 	}
 	return true;
 }
 
-static struct block *find_block(const struct devices *devices, const char *id)
+static void add_disk(struct devices *devices, struct block *block)
 {
-	for (unsigned i = 0; i < devices->blocks->len; i++) {
-		struct block *block = devices->blocks->pdata[i];
-		if (g_strcmp0(block_id(block), id) == 0) {
-			return block;
-		}
-	}
-	return NULL;
+	struct device *device = device_create(&virtio_blk_pci_class);
+
+	virtio_blk_pci_set_block(device, block);
+	g_ptr_array_add(devices->pending, device);
 }
 
+static bool block_is_used(const struct devices *devices, const struct block *block)
+{
+	for (unsigned i = 0; i < devices->pending->len; i++) {
+		const struct device *device = devices->pending->pdata[i];
+		if (device->device_class == &virtio_blk_pci_class &&
+				virtio_blk_pci_block(device) == block) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool set_drive_error(
+		GError **error, const struct device *device, const char *id, const char *why)
+{
+	g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-device %s: drive=%s: %s",
+			device_name(device), id, why);
+	return false;
+}
+
+/* Gives the device the drive that it names. */
 static bool attach_drive(struct devices *devices, struct device *device, GError **error)
 {
+	const GArray *drives = devices->options->drives;
 	const char *id = virtio_blk_pci_drive(device);
-	struct block *block = id ? find_block(devices, id) : NULL;
 
-	if (!block) {
-		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-				"-device %s: drive=%s names no -drive with if=none and that id",
-				device->device_class->name, id ? id : "");
-		return false;
+	for (unsigned i = 0; id && i < drives->len; i++) {
+		const struct option_drive *drive = &g_array_index(drives, struct option_drive, i);
+		struct block *block = devices->blocks->pdata[i];
+		if (g_strcmp0(drive->id, id) != 0) {
+			continue;
+		}
+		if (drive->interface != OPTION_DRIVE_NONE) {
+			return set_drive_error(error, device, id,
+					"that -drive makes a disk by itself; if=none leaves it to -device");
+		}
+		if (block_is_used(devices, block)) {
+			return set_drive_error(
+					error, device, id, "another device has that drive already");
+		}
+		virtio_blk_pci_set_block(device, block);
+		return true;
 	}
-	virtio_blk_pci_set_block(device, block);
+	return set_drive_error(error, device, id ? id : "", "no -drive with if=none has that id");
+}
+
+/* Drives of their own interface in their places among the -device, as the command line has them. */
+static bool create_named(struct devices *devices, GError **error)
+{
+	const GArray *drives = devices->options->drives, *named = devices->options->devices;
+	unsigned next = 0;
+
+	for (unsigned i = 0; i <= named->len; i++) {
+		for (; next < drives->len; next++) {
+			const struct option_drive *drive = &g_array_index(
+					drives, struct option_drive, next);
+			if (drive->devices_before > i) {
+				break;
+			}
+			if (drive->interface == OPTION_DRIVE_VIRTIO) {
+				add_disk(devices, devices->blocks->pdata[next]);
+			}
+		}
+		if (i == named->len) {
+			break;
+		}
+		struct device *device = option_device_create(
+				&g_array_index(named, struct option_device, i), error);
+		if (!device) {
+			g_prefix_error(error, "-device: ");
+			return false;
+		}
+		g_ptr_array_add(devices->pending, device);
+		if (device->device_class == &virtio_blk_pci_class &&
+				!attach_drive(devices, device, error)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* A disk that nobody sees is a slip of the pen. */
+static bool check_drives_used(const struct devices *devices, GError **error)
+{
+	for (unsigned i = 0; i < devices->blocks->len; i++) {
+		const struct block *block = devices->blocks->pdata[i];
+		if (!block_is_used(devices, block)) {
+			g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+					"-drive if=none,id=%s: no -device has it (-device "
+					"virtio-blk-pci,drive=%s)",
+					block_id(block), block_id(block));
+			return false;
+		}
+	}
 	return true;
 }
 
@@ -146,6 +236,21 @@ static void add_display_arguments(GPtrArray *arguments, const struct options *op
 	add_argument(arguments, "--title=%s", options->name ? options->name : "Oriel");
 }
 
+/* What of -d and -D concerns the picture. */
+static void add_log_arguments(GPtrArray *arguments, const struct options *options)
+{
+	bool faults = options->log_items & LOG_ITEM_GUEST_ERRORS;
+	bool debug = options->log_items & LOG_ITEM_DEBUG;
+
+	if (faults || debug) {
+		add_argument(arguments, "--log=%s%s%s", faults ? "guest_errors" : "",
+				faults && debug ? "," : "", debug ? "debug" : "");
+	}
+	if (options->log_file) {
+		add_argument(arguments, "--log-file=%s", options->log_file);
+	}
+}
+
 static bool start_picture(struct devices *devices, struct virtio_gpu_pci *gpu,
 		struct virtio_gpu_host *host, GError **error)
 {
@@ -171,9 +276,14 @@ static bool start_picture(struct devices *devices, struct virtio_gpu_pci *gpu,
 		add_argument(arguments, "--no-edid");
 	}
 	add_display_arguments(arguments, devices->options);
+	add_log_arguments(arguments, devices->options);
 	g_ptr_array_add(arguments, NULL);
-	return virtio_gpu_pci_start_picture(
-			gpu, program, (const char *const *)(void *)arguments->pdata, host, error);
+	if (!virtio_gpu_pci_start_picture(gpu, program,
+			    (const char *const *)(void *)arguments->pdata, host, error)) {
+		g_prefix_error(error, "%s", g_getenv("ORIEL_GPU") ? "ORIEL_GPU: " : "");
+		return false;
+	}
+	return true;
 }
 
 /* GPUs first: their processes get ready while the rest is built. */
@@ -191,42 +301,6 @@ static bool create_gpus(struct devices *devices, struct virtio_gpu_host *host, G
 		}
 		if (!devices->gpu) {
 			devices->gpu = gpu;
-		}
-	}
-	return true;
-}
-
-static bool create_named(struct devices *devices, GError **error)
-{
-	const struct options *options = devices->options;
-
-	for (unsigned i = 0; i < options->devices->len; i++) {
-		struct device *device = option_device_create(
-				&g_array_index(options->devices, struct option_device, i), error);
-		if (!device) {
-			return false;
-		}
-		g_ptr_array_add(devices->pending, device);
-	}
-	return true;
-}
-
-static bool open_drives(struct devices *devices, GError **error)
-{
-	const GArray *drives = devices->options->drives;
-	unsigned named =
-			devices->pending->len; /* by -device; drives with if=virtio add their own */
-
-	for (unsigned i = 0; i < drives->len; i++) {
-		if (!open_drive(devices, &g_array_index(drives, struct option_drive, i), error)) {
-			return false;
-		}
-	}
-	for (unsigned i = 0; i < named; i++) {
-		struct device *device = devices->pending->pdata[i];
-		if (device->device_class == &virtio_blk_pci_class &&
-				!attach_drive(devices, device, error)) {
-			return false;
 		}
 	}
 	return true;
@@ -270,8 +344,8 @@ struct devices *devices_create(
 	devices->options = options;
 	devices->blocks = g_ptr_array_new();
 	devices->pending = g_ptr_array_new();
-	if (!create_named(devices, error) || !create_gpus(devices, host, error) ||
-			!open_drives(devices, error)) {
+	if (!open_drives(devices, error) || !create_named(devices, error) ||
+			!check_drives_used(devices, error) || !create_gpus(devices, host, error)) {
 		devices_destroy(devices);
 		return NULL;
 	}
@@ -288,12 +362,17 @@ bool devices_realize(struct devices *devices, struct pc *pc, GError **error)
 	while (devices->pending->len > 0) {
 		struct device *device = devices->pending->pdata[0];
 		if (!pc_add_device(pc, device, error)) {
-			g_prefix_error(error, "-device %s: ", device->device_class->name);
+			g_prefix_error(error, "-device ");
 			return false;
 		}
 		g_ptr_array_remove_index(devices->pending, 0);
 	}
 	return true;
+}
+
+unsigned devices_outputs(const struct devices *devices)
+{
+	return devices->gpu ? devices->gpu->config.max_outputs : 0;
 }
 
 struct picture *devices_picture(const struct devices *devices)

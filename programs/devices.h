@@ -28,6 +28,9 @@ bool devices_realize(struct devices *devices, struct pc *pc, GError **error);
 /* The first GPU's picture; NULL if there is none. */
 struct picture *devices_picture(const struct devices *devices);
 
+/* How many scanouts the first GPU has; 0: there is none. */
+unsigned devices_outputs(const struct devices *devices);
+
 /* A key, button or motion from the window goes to the guest. */
 void devices_input(struct devices *devices, const struct control_input *input);
 

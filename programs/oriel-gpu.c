@@ -5,6 +5,8 @@
  */
 #include "core/base/fd.h"
 #include "core/base/log.h"
+#include "core/base/nearest.h"
+#include "core/base/stderr_filter.h"
 #include "core/base/thread.h"
 #include "core/virtio/control.h"
 #include "display/display.h"
@@ -21,6 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -36,6 +39,7 @@ struct arguments {
 	int scanouts, width, height;
 	gint64 host_bytes, hang_ms;
 	int contexts, resources, request_bytes, shader_bytes;
+	char *log_items, *log_file;
 };
 
 struct program {
@@ -123,6 +127,7 @@ static void handle_lost(struct vhost_user_backend_events *events, const char *re
 	control_reply(program, &message);
 	if (program->control < 0) {
 		/* Nobody will replace us, and a stuck renderer cannot be ended any other way. */
+		stderr_filter_stop();
 		_exit(EXIT_FAILURE);
 	}
 }
@@ -297,9 +302,31 @@ static bool check_number(
 	return false;
 }
 
+static bool check_socket(const char *option, int fd, GError **error)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
+		return true;
+	}
+	g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+			"--%s=%d: that descriptor is no socket", option, fd);
+	return false;
+}
+
+static bool check_path(const char *option, const char *path, GError **error)
+{
+	if (!path || path[0] != '\0') {
+		return true;
+	}
+	g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--%s: a path is needed",
+			option);
+	return false;
+}
+
 static bool check_arguments(const struct arguments *a, GError **error)
 {
-	unsigned services = (a->vhost_fd >= 0) + (a->socket != NULL) + (a->vtest != NULL);
+	unsigned services = (a->vhost_fd != -1) + (a->socket != NULL) + (a->vtest != NULL);
 
 	if (services != 1) {
 		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
@@ -307,15 +334,70 @@ static bool check_arguments(const struct arguments *a, GError **error)
 				"who brings the requests");
 		return false;
 	}
-	return check_number("max-outputs", a->scanouts, 1, VIRTIO_GPU_MAX_SCANOUTS, error) &&
+	return check_path("socket-path", a->socket, error) &&
+	       check_path("vtest", a->vtest, error) &&
+	       (a->vhost_fd == -1 || check_socket("vhost-fd", a->vhost_fd, error)) &&
+	       (a->control_fd == -1 || check_socket("control-fd", a->control_fd, error)) &&
+	       check_number("max-outputs", a->scanouts, 1, VIRTIO_GPU_MAX_SCANOUTS, error) &&
 	       check_number("xres", a->width, 16, 16384, error) &&
 	       check_number("yres", a->height, 16, 16384, error) &&
-	       check_number("max-hostmem", a->host_bytes, 1 << 20, INT64_MAX, error) &&
+	       check_number("max-hostmem", a->host_bytes, 1 << 20, INT64_C(1) << 40, error) &&
 	       check_number("max-contexts", a->contexts, 1, 65536, error) &&
 	       check_number("max-resources", a->resources, 1, 1 << 24, error) &&
 	       check_number("max-request", a->request_bytes, 4096, 1 << 30, error) &&
 	       check_number("max-shader", a->shader_bytes, 1024, 1 << 30, error) &&
 	       check_number("hang-time", a->hang_ms, 100, 3600000, error);
+}
+
+/* GLib's parser names no option that may have been meant. */
+static bool check_names(const GOptionEntry *options, char **argv, GError **error)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+	for (; options->long_name; options++) {
+		g_ptr_array_add(names, (char *)(uintptr_t)options->long_name);
+	}
+	g_ptr_array_add(names, (char *)(uintptr_t) "help");
+	g_ptr_array_add(names, NULL);
+	const char *const *known = (const char *const *)names->pdata;
+	for (argv++; *argv && strcmp(*argv, "--") != 0; argv++) {
+		if (!g_str_has_prefix(*argv, "--")) {
+			continue;
+		}
+		g_autofree char *name = g_strndup(*argv + 2, strcspn(*argv + 2, "="));
+		if (g_strv_contains(known, name)) {
+			continue;
+		}
+		const char *near = nearest_name(name, known);
+		if (near) {
+			g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION,
+					"--%s: no such option; did you mean --%s?", name, near);
+		} else {
+			g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION,
+					"--%s: no such option; --help lists them", name);
+		}
+		return false;
+	}
+	return true;
+}
+
+static bool start_log(const struct arguments *a, GError **error)
+{
+	g_autofree char *unknown = NULL;
+	uint32_t items = 0;
+
+	bool known = !a->log_items || log_parse_items(a->log_items, &items, &unknown);
+	if (!known || (items & ~(uint32_t)(LOG_ITEM_GUEST_ERRORS | LOG_ITEM_DEBUG))) {
+		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+				"--log=%s: guest_errors and debug are possible", a->log_items);
+		return false;
+	}
+	if (a->log_file && !log_set_file(a->log_file, true, error)) {
+		g_prefix_error(error, "--log-file: ");
+		return false;
+	}
+	log_set_items(items);
+	return true;
 }
 
 static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
@@ -349,32 +431,40 @@ static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 			{"display", 0, 0, G_OPTION_ARG_STRING, &a->display,
 					"none, egl-headless, sdl, or default: sdl if a window opens (default: none)",
 					"NAME"},
-			{"no-gl", 0, 0, G_OPTION_ARG_NONE, &a->no_gl, "show pixels, not textures",
-					NULL},
+			{"no-gl", 0, 0, G_OPTION_ARG_NONE, &a->no_gl,
+					"show pixels, not textures, in windows", NULL},
 			{"rendernode", 0, 0, G_OPTION_ARG_FILENAME, &a->render_node,
 					"render on this DRM node (default: the first that works, else the CPU)",
 					"PATH"},
-			{"title", 0, 0, G_OPTION_ARG_STRING, &a->title, "title of windows", "TEXT"},
-			{"max-outputs", 0, 0, G_OPTION_ARG_INT, &a->scanouts, "scanouts, 1 to 16",
-					"N"},
-			{"xres", 0, 0, G_OPTION_ARG_INT, &a->width, "width of the preferred mode",
-					"PIXELS"},
-			{"yres", 0, 0, G_OPTION_ARG_INT, &a->height, "height of the preferred mode",
-					"PIXELS"},
+			{"title", 0, 0, G_OPTION_ARG_STRING, &a->title,
+					"title of windows (default: Oriel)", "TEXT"},
+			{"max-outputs", 0, 0, G_OPTION_ARG_INT, &a->scanouts,
+					"scanouts, 1 to 16 (default: 1)", "N"},
+			{"xres", 0, 0, G_OPTION_ARG_INT, &a->width,
+					"width of the preferred mode (default: 1280)", "PIXELS"},
+			{"yres", 0, 0, G_OPTION_ARG_INT, &a->height,
+					"height of the preferred mode (default: 800)", "PIXELS"},
 			{"no-edid", 0, 0, G_OPTION_ARG_NONE, &a->no_edid, "do not offer EDID",
 					NULL},
 			{"max-hostmem", 0, 0, G_OPTION_ARG_INT64, &a->host_bytes,
-					"host memory that resources may take", "BYTES"},
-			{"max-contexts", 0, 0, G_OPTION_ARG_INT, &a->contexts, "contexts at once",
-					"N"},
+					"host memory that resources may take (default: 1073741824)",
+					"BYTES"},
+			{"max-contexts", 0, 0, G_OPTION_ARG_INT, &a->contexts,
+					"contexts at once (default: 128)", "N"},
 			{"max-resources", 0, 0, G_OPTION_ARG_INT, &a->resources,
-					"resources at once", "N"},
+					"resources at once (default: 16384)", "N"},
 			{"max-request", 0, 0, G_OPTION_ARG_INT, &a->request_bytes,
-					"length of one command", "BYTES"},
+					"length of one command (default: 8388608)", "BYTES"},
 			{"max-shader", 0, 0, G_OPTION_ARG_INT, &a->shader_bytes,
-					"text of one shader", "BYTES"},
+					"text of one shader (default: 1048576)", "BYTES"},
 			{"hang-time", 0, 0, G_OPTION_ARG_INT64, &a->hang_ms,
-					"a request that takes longer is a hang", "MS"},
+					"a request that takes longer is a hang (default: 15000)",
+					"MS"},
+			{"log", 0, 0, G_OPTION_ARG_STRING, &a->log_items,
+					"what to log: guest_errors, debug", "ITEM[,ITEM...]"},
+			{"log-file", 0, 0, G_OPTION_ARG_FILENAME, &a->log_file,
+					"where the log goes, behind what is there (default: standard error)",
+					"PATH"},
 			{"version", 0, 0, G_OPTION_ARG_NONE, &a->version, "print the version",
 					NULL},
 			{0},
@@ -383,6 +473,9 @@ static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 			context = g_option_context_new("- the picture of a virtual machine");
 
 	g_option_context_add_main_entries(context, options, NULL);
+	if (!check_names(options, *argv, error)) {
+		return false;
+	}
 	if (!g_option_context_parse(context, argc, argv, error)) {
 		return false;
 	}
@@ -532,7 +625,8 @@ int main(int argc, char **argv)
 	setlocale(LC_CTYPE, "");
 	log_init("oriel-gpu", g_getenv("ORIEL_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	thread_register();
-	if (!parse(&program.arguments, &argc, &argv, &error)) {
+	if (!parse(&program.arguments, &argc, &argv, &error) ||
+			!start_log(&program.arguments, &error)) {
 		log_error("%s", error->message);
 		return EXIT_FAILURE;
 	}
@@ -541,19 +635,26 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	program.control = program.arguments.control_fd;
+	if (!g_getenv("ORIEL_DEBUG") && !stderr_filter_start(&error)) {
+		log_warn("%s; what libraries say is not thinned out", error->message);
+		g_clear_error(&error);
+	}
+	int failure = program.control >= 0 ? CONTROL_EXIT_EXPLAINED : EXIT_FAILURE;
 	program.loop = g_main_loop_new(NULL, FALSE);
 	bool ok = program.arguments.vtest ? serve_vtest(&program, &error)
 					  : serve_vhost_user(&program, &error);
 	if (!ok) {
 		log_error("%s", error->message);
-		program.status = EXIT_FAILURE;
+		program.status = failure;
 	}
 	if (!gpu_destroy(program.gpu, DESTROY_DEADLINE_MS)) {
+		stderr_filter_stop();
 		_exit(program.status); /* the renderer is stuck; the kernel cleans up */
 	}
 	vhost_user_backend_destroy(program.backend);
 	vtest_server_destroy(program.vtest);
 	display_destroy(program.display);
 	g_main_loop_unref(program.loop);
+	stderr_filter_stop();
 	return program.status;
 }

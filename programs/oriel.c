@@ -229,6 +229,16 @@ static bool create_machine(struct program *program, GError **error)
 		config.accel = engine_default(&reason);
 		log_info("%s", reason);
 	}
+	if (strcmp(config.accel, soft_engine.name) == 0 && config.vcpus > 1) {
+		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+				"-smp %u: the software CPU has one processor (-accel kvm has more)",
+				config.vcpus);
+		return false;
+	}
+	if (strcmp(config.accel, soft_engine.name) != 0 &&
+			log_wants(LOG_ITEM_EXEC | LOG_ITEM_IN_ASM)) {
+		log_warn("-d exec, in_asm: only -accel soft can show them");
+	}
 	program->pc = pc_create(&config, error);
 	return program->pc && devices_realize(program->devices, program->pc, error);
 }
@@ -239,6 +249,18 @@ static bool boot(struct program *program, GError **error)
 	struct boot_image *kernel = boot_loader_join(g_steal_pointer(&program->loader), error);
 
 	return kernel && power_up(program, kernel, error);
+}
+
+/* Options that are no mistake for sure, but do nothing here. */
+static void warn_of_idle_options(const struct options *options, bool gpu)
+{
+	if (options->start_paused && !options->gdb && !options->qmp) {
+		log_warn("-S: neither -gdb nor -qmp is there to let the machine go on");
+	}
+	if (!gpu && (options->display.kind == OPTION_DISPLAY_SDL ||
+				    options->display.kind == OPTION_DISPLAY_EGL_HEADLESS)) {
+		log_warn("-display: there is no GPU to show (-device virtio-gpu-gl-pci)");
+	}
 }
 
 static bool start(struct program *program, GError **error)
@@ -260,16 +282,14 @@ static bool start(struct program *program, GError **error)
 	};
 	program->loader = boot_loader_start(options->kernel);
 	program->devices = devices_create(options, &program->host, error);
-	if (!program->devices || !open_serials(program, error) || !create_machine(program, error) ||
-			!boot(program, error)) {
+	if (!program->devices || !open_serials(program, error) ||
+			!screendumps_check(options, devices_outputs(program->devices),
+					program->serials[0] != NULL, error) ||
+			!create_machine(program, error) || !boot(program, error)) {
 		return false;
 	}
 	struct picture *picture = devices_picture(program->devices);
-	if (options->screendumps->len > 0 && !picture) {
-		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-				"-screendump: there is no GPU (-device virtio-gpu-gl-pci)");
-		return false;
-	}
+	warn_of_idle_options(options, picture != NULL);
 	if (picture) {
 		program->screendumps = screendumps_create(
 				options, picture, program->serials[0], &program->screendump_failed);
@@ -332,13 +352,11 @@ static void finish(struct program *program)
 /* True: run. False: *ret_status is how the process ends. */
 static bool parse(struct program *program, int argc, char **argv, int *ret_status)
 {
-	static const char *const log_items[] = {"debug", NULL};
 	const struct options_context context = {
 			.program = argv[0],
 			.version = "oriel " ORIEL_VERSION,
 			.classes = device_classes,
 			.accels = engine_names(),
-			.log_items = log_items,
 			.max_cpus = ENGINE_MAX_VCPUS,
 	};
 	g_autofree char *text = NULL;
@@ -357,10 +375,9 @@ static bool parse(struct program *program, int argc, char **argv, int *ret_statu
 		*ret_status = EXIT_FAILURE;
 		return false;
 	}
-	if (program->options.log_items) {
-		log_init("oriel", LOG_LEVEL_DEBUG);
-	}
-	if (program->options.log_file && !log_set_file(program->options.log_file, &error)) {
+	log_set_items(program->options.log_items);
+	if (program->options.log_file && !log_set_file(program->options.log_file, false, &error)) {
+		g_prefix_error(&error, "-D: ");
 		log_error("%s", error->message);
 		*ret_status = EXIT_FAILURE;
 		return false;

@@ -5,8 +5,10 @@
 #include "core/base/log.h"
 #include "core/control/chardev.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FRAME_POLL_MS 10
 #define FINISH_TIMEOUT_MS 10000
@@ -144,6 +146,53 @@ static void arm(struct screendump *dump, struct chardev *serial)
 	default:
 		break;
 	}
+}
+
+/* Whether the file can be written, without making it. */
+static bool check_path(const char *path, GError **error)
+{
+	g_autofree char *folder = g_path_get_dirname(path);
+
+	if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
+		errno = EISDIR;
+	} else if (access(path, W_OK) == 0 || (errno == ENOENT && access(folder, W_OK) == 0)) {
+		return true;
+	}
+	set_error_errno(error, "-screendump: '%s'", path);
+	return false;
+}
+
+static bool check_dump(
+		const struct option_screendump *option, unsigned heads, bool serial, GError **error)
+{
+	if (heads == 0) {
+		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+				"-screendump: there is no GPU (-device virtio-gpu-gl-pci)");
+		return false;
+	}
+	if (option->head >= heads) {
+		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+				"-screendump: there is no head %u; the GPU's max_outputs is %u",
+				option->head, heads);
+		return false;
+	}
+	if (option->when == OPTION_SCREENDUMP_SERIAL && !serial) {
+		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+				"-screendump: when=serial: there is no serial port (-serial)");
+		return false;
+	}
+	return check_path(option->file, error);
+}
+
+bool screendumps_check(const struct options *options, unsigned heads, bool serial, GError **error)
+{
+	for (unsigned i = 0; i < options->screendumps->len; i++) {
+		if (!check_dump(&g_array_index(options->screendumps, struct option_screendump, i),
+				    heads, serial, error)) {
+			return false;
+		}
+	}
+	return true;
 }
 
 struct screendumps *screendumps_create(const struct options *options, struct picture *picture,

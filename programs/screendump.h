@@ -13,6 +13,12 @@ struct chardev;
 struct screendumps;
 
 /*
+ * What can be known before the machine starts: heads is how many the GPU has (0: there is none), serial
+ * whether there is a first serial port.
+ */
+bool screendumps_check(const struct options *options, unsigned heads, bool serial, GError **error);
+
+/*
  * picture and serial (may be NULL) are borrowed; options too. failed is set where one could not be
  * made.
  */

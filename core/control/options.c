@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/control/options.h"
 
+#include "core/base/log.h"
+#include "core/base/nearest.h"
 #include "core/control/options_internal.h"
 
 #include <string.h>
@@ -301,26 +303,40 @@ static bool handle_qmp(struct parse *parse, const char *argument, GError **error
 	return true;
 }
 
+static char *log_items_text(void)
+{
+	GString *text = g_string_new("Things to log, with commas between them:\n");
+
+	for (const struct log_item_info *item = log_items; item->name; item++) {
+		g_string_append_printf(text, "  %-14s %s\n", item->name, item->help);
+	}
+	return g_string_free(text, FALSE);
+}
+
+static bool set_unknown_log_item(const char *name, GError **error)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+	for (const struct log_item_info *item = log_items; item->name; item++) {
+		g_ptr_array_add(names, (char *)(uintptr_t)item->name);
+	}
+	g_ptr_array_add(names, NULL);
+	return option_set_unknown(error, "log item", name, (const char *const *)names->pdata);
+}
+
 static bool handle_log_items(struct parse *parse, const char *argument, GError **error)
 {
-	g_auto(GStrv) items = g_strsplit(argument, ",", -1);
+	g_autofree char *unknown = NULL;
+	uint32_t items;
 
 	if (option_is_help(argument)) {
-		parse->text = list_text("Things to log, with commas between them:\n",
-				parse->context->log_items);
+		parse->text = log_items_text();
 		return true;
 	}
-	if (!items[0]) {
-		return option_set_unknown(error, "log item", argument, parse->context->log_items);
+	if (!log_parse_items(argument, &items, &unknown)) {
+		return set_unknown_log_item(unknown, error);
 	}
-	for (unsigned i = 0; items[i]; i++) {
-		if (!g_strv_contains(parse->context->log_items, items[i])) {
-			return option_set_unknown(
-					error, "log item", items[i], parse->context->log_items);
-		}
-	}
-	g_strfreev(parse->options->log_items);
-	parse->options->log_items = g_steal_pointer(&items);
+	parse->options->log_items |= items;
 	return true;
 }
 
@@ -339,6 +355,23 @@ static bool handle_only_none(struct parse *parse, const char *argument, GError *
 	       option_set_bad(error, "'%s' is not none, all there is", argument);
 }
 
+/* The guest sees all that the engine can do: what these two names mean. */
+static bool handle_cpu(struct parse *parse, const char *argument, GError **error)
+{
+	static const char *const models[] = {"host", "max", NULL};
+
+	if (option_is_help(argument)) {
+		parse->text = list_text(
+				"Processors, both the same, all that the engine can do:\n", models);
+		return true;
+	}
+	return g_strv_contains(models, argument) ||
+	       option_set_bad(error,
+			       "'%s' is not host or max: the guest sees all that the engine "
+			       "can do",
+			       argument);
+}
+
 static bool handle_version(struct parse *parse, const char *argument, GError **error)
 {
 	(void)argument, (void)error;
@@ -354,12 +387,14 @@ static const struct option options_table[] = {
 				"who executes the guest's code; 'help' lists them (default: the best that works)",
 				handle_accel},
 		{"enable-kvm", NULL, "the same as -accel kvm", handle_enable_kvm},
-		{"machine", "q35[,accel=NAME]", "the board", handle_machine},
+		{"machine", "q35[,accel=NAME]", "the board (default: q35, the only one)",
+				handle_machine},
 		{"M", "q35[,accel=NAME]", "the same as -machine", handle_machine},
 		{"m", "SIZE", "RAM, in MiB or with suffix K, M, G, T (default: 512M)",
 				handle_memory},
 		{"smp", "[cpus=]N", "processors (default: 1)", handle_smp},
-		{"name", "NAME", "the machine's name, for titles and messages", handle_name},
+		{"name", "NAME", "the machine's name, for titles and messages (default: Oriel)",
+				handle_name},
 		{NULL, NULL, "What to boot", NULL},
 		{"kernel", "FILE",
 				"a Linux bzImage, an ELF kernel with a PVH entry, or a multiboot image",
@@ -369,8 +404,11 @@ static const struct option options_table[] = {
 				handle_initrd},
 		{"append", "TEXT", "its command line", handle_append},
 		{NULL, NULL, "Devices", NULL},
-		{"drive", "file=PATH[,if=virtio|none][,format=raw][,id=ID][,snapshot=on][,readonly=on]",
-				"a disk; if=none leaves it to a -device with drive=ID",
+		{"drive",
+				"file=PATH[,if=virtio|none][,format=raw][,id=ID][,snapshot=on][,readonly=on]"
+				"[,discard=ignore|unmap][,aio=auto|threads|io_uring]",
+				"a disk; if=none leaves it to a -device with drive=ID (defaults: the first of each, "
+				"snapshot and readonly off)",
 				option_handle_drive},
 		{"device", "NAME[,PROPERTY=VALUE...]",
 				"a device; 'help' lists them, 'NAME,help' the properties of one",
@@ -378,13 +416,15 @@ static const struct option options_table[] = {
 		{"nodefaults", NULL, "only the devices that are named", handle_nodefaults},
 		{NULL, NULL, "What is seen", NULL},
 		{"display", "none|sdl[,gl=on|off]|egl-headless[,rendernode=PATH]",
-				"where the picture goes", option_handle_display},
+				"where the picture goes (default: sdl if a window opens, else none)",
+				option_handle_display},
 		{"nographic", NULL, "no display; the first serial port is the terminal's",
 				handle_nographic},
 		{"serial", "none|null|stdio|file:PATH|pty|unix:PATH|tcp:HOST:PORT[,server=on][,wait=off]",
-				"where a serial port leads; may be repeated", handle_serial},
+				"where a serial port leads; up to four (default: the first: stdio)",
+				handle_serial},
 		{"screendump", "file=PATH[,head=N][,when=exit|serial:TEXT|time:SECONDS|frame:N]",
-				"writes the picture to a PNG file; may be repeated",
+				"writes the picture to a PNG file; may be repeated (default: head 0, at exit)",
 				option_handle_screendump},
 		{NULL, NULL, "How it runs", NULL},
 		{"no-reboot", NULL, "a reset by the guest ends the program", handle_no_reboot},
@@ -393,14 +433,16 @@ static const struct option options_table[] = {
 		{"s", NULL, "the same as -gdb tcp::1234", handle_gdb_default},
 		{"qmp", "unix:PATH|tcp:HOST:PORT[,server=on][,wait=off]",
 				"the QEMU machine protocol on a socket", handle_qmp},
-		{"d", "ITEM[,ITEM...]", "what to log; 'help' lists the items", handle_log_items},
+		{"d", "ITEM[,ITEM...]", "what to log; 'help' lists the items (default: nothing)",
+				handle_log_items},
 		{"D", "FILE", "where the log goes (default: standard error)", handle_log_file},
-		{NULL, NULL, "Accepted because there is none of it", NULL},
-		{"monitor", "none", "", handle_only_none},
-		{"net", "none", "", handle_only_none},
-		{"nic", "none", "", handle_only_none},
-		{"parallel", "none", "", handle_only_none},
-		{"vga", "none", "", handle_only_none},
+		{NULL, NULL, "Accepted because there is nothing to choose", NULL},
+		{"cpu", "host|max", "all that the engine can do", handle_cpu},
+		{"monitor", "none", "there is none", handle_only_none},
+		{"net", "none", "there is none", handle_only_none},
+		{"nic", "none", "there is none", handle_only_none},
+		{"parallel", "none", "there is none", handle_only_none},
+		{"vga", "none", "there is none", handle_only_none},
 		{NULL, NULL, "About the program", NULL},
 		{"help", NULL, "this text", handle_help},
 		{"h", NULL, "this text", handle_help},
@@ -517,7 +559,7 @@ enum options_result options_parse(const struct options_context *context, int arg
 {
 	struct parse parse = {.context = context, .options = ret_options};
 
-	assert(context->classes && context->accels && context->log_items && context->max_cpus > 0);
+	assert(context->classes && context->accels && context->max_cpus > 0);
 	*ret_options = (struct options){
 			.memory = OPTIONS_DEFAULT_MEMORY,
 			.cpus = 1,
@@ -546,7 +588,6 @@ void options_clear(struct options *options)
 	g_clear_pointer(&options->devices, g_array_unref);
 	g_clear_pointer(&options->serials, g_ptr_array_unref);
 	g_clear_pointer(&options->screendumps, g_array_unref);
-	g_strfreev(options->log_items);
 	g_free(options->display.render_node);
 	g_free(options->name);
 	g_free(options->accel);

@@ -19,7 +19,6 @@ struct options_context {
 	const char *version; /* one line for -version */
 	const struct device_class *const *classes; /* NULL-terminated; what -device may name */
 	const char *const *accels; /* NULL-terminated, best first */
-	const char *const *log_items; /* NULL-terminated; what -d may name */
 	unsigned max_cpus;
 };
 
@@ -33,8 +32,11 @@ struct option_drive {
 	char *id; /* may be NULL */
 	unsigned interface; /* enum option_drive_interface */
 	unsigned format; /* 0: raw, the only one */
+	unsigned aio; /* index into the names of -drive aio=: auto, threads, io_uring */
+	unsigned discard; /* index into ignore, unmap, off, on: odd ones free space of the image */
 	bool snapshot; /* writes are forgotten in the end */
 	bool read_only;
+	unsigned devices_before; /* how many -device came before it on the command line */
 };
 
 struct option_device {
@@ -91,7 +93,7 @@ struct options {
 	bool start_paused;
 	char *gdb; /* "tcp:HOST:PORT", HOST may be empty; NULL: no debugger */
 	char *qmp; /* for chardev_open(); NULL: none */
-	char **log_items; /* NULL-terminated; may be NULL */
+	uint32_t log_items; /* enum log_item, bits */
 	char *log_file; /* may be NULL */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* -drive and -device. */
+#include "core/base/nearest.h"
 #include "core/control/options_internal.h"
 
 #include <string.h>
@@ -22,6 +23,8 @@ static bool id_is_free(const struct options *options, const char *id, GError **e
 
 static const char *const drive_interfaces[] = {"virtio", "none", NULL};
 static const char *const drive_formats[] = {"raw", NULL};
+static const char *const drive_aios[] = {"auto", "threads", "io_uring", NULL};
+static const char *const drive_discards[] = {"ignore", "unmap", "off", "on", NULL};
 static const struct property drive_properties[] = {
 		{"file", PROPERTY_STRING, offsetof(struct option_drive, file)},
 		{"id", PROPERTY_STRING, offsetof(struct option_drive, id)},
@@ -29,6 +32,9 @@ static const struct property drive_properties[] = {
 				.values = drive_interfaces},
 		{"format", PROPERTY_ENUM, offsetof(struct option_drive, format),
 				.values = drive_formats},
+		{"aio", PROPERTY_ENUM, offsetof(struct option_drive, aio), .values = drive_aios},
+		{"discard", PROPERTY_ENUM, offsetof(struct option_drive, discard),
+				.values = drive_discards},
 		{"snapshot", PROPERTY_BOOL, offsetof(struct option_drive, snapshot)},
 		{"readonly", PROPERTY_BOOL, offsetof(struct option_drive, read_only)},
 		{NULL},
@@ -41,7 +47,7 @@ void option_drive_clear(struct option_drive *drive)
 
 bool option_handle_drive(struct parse *parse, const char *argument, GError **error)
 {
-	struct option_drive drive;
+	struct option_drive drive = {.devices_before = parse->options->devices->len};
 
 	properties_set_defaults(&drive, drive_properties);
 	bool ok = option_parse_object(&drive, drive_properties, argument, NULL, error);

@@ -42,7 +42,8 @@ bool device_realize(struct device *device, struct machine *machine, GError **err
 {
 	assert(!device->realized);
 	if (!device->device_class->realize(device, machine, error)) {
-		g_prefix_error(error, "%s: ", device_name(device));
+		/* Not the place that it nearly had: the user knows it by id or class. */
+		g_prefix_error(error, "%s: ", device->id ? device->id : device->device_class->name);
 		device->device_class->unrealize(device);
 		g_clear_pointer(&device->path, g_free);
 		return false;

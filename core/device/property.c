@@ -2,11 +2,10 @@
 #include "core/device/property.h"
 
 #include "core/base/checked.h"
+#include "core/base/nearest.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-#define NAME_MAX_COMPARED 63 /* longer names are compared no further */
 
 static void *target_of(void *object, const struct property *property)
 {
@@ -87,6 +86,19 @@ static bool in_range(const struct property *property, uint64_t number)
 	return !limited || (number >= property->min && number <= property->max);
 }
 
+/* As a user would write it: with the largest suffix that leaves a whole number. */
+static char *format_size(uint64_t bytes)
+{
+	static const char suffixes[] = {'K', 'M', 'G', 'T'};
+	char suffix[2] = "";
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(suffixes) && bytes && bytes % KiB == 0; i++) {
+		bytes /= KiB;
+		suffix[0] = suffixes[i];
+	}
+	return g_strdup_printf("%" PRIu64 "%s", bytes, suffix);
+}
+
 /* The limits of a number in words, as its type and the table set them. */
 static char *describe_range(const struct property *property)
 {
@@ -96,8 +108,8 @@ static char *describe_range(const struct property *property)
 		max = property->type == PROPERTY_UINT32 ? UINT32_MAX : UINT64_MAX;
 	}
 	if (property->type == PROPERTY_SIZE) {
-		g_autofree char *low = g_format_size_full(property->min, G_FORMAT_SIZE_IEC_UNITS);
-		g_autofree char *high = g_format_size_full(max, G_FORMAT_SIZE_IEC_UNITS);
+		g_autofree char *low = format_size(property->min);
+		g_autofree char *high = format_size(max);
 		return g_strdup_printf("from %s to %s", low, high);
 	}
 	return g_strdup_printf("from %" PRIu64 " to %" PRIu64, property->min, max);
@@ -313,49 +325,4 @@ char *properties_help(const struct property *table)
 		g_string_append_c(text, '\n');
 	}
 	return g_string_free(text, FALSE);
-}
-
-/* Insertions, deletions, substitutions and swaps of neighbours that turn a into b. */
-static unsigned edit_distance(const char *a, const char *b)
-{
-	unsigned rows[3][NAME_MAX_COMPARED + 1];
-	size_t a_len = MIN(strlen(a), NAME_MAX_COMPARED);
-	size_t b_len = MIN(strlen(b), NAME_MAX_COMPARED);
-
-	for (unsigned j = 0; j <= b_len; j++) {
-		rows[0][j] = j;
-	}
-	for (unsigned i = 1; i <= a_len; i++) {
-		unsigned *row = rows[i % 3];
-		const unsigned *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
-		row[0] = i;
-		for (unsigned j = 1; j <= b_len; j++) {
-			unsigned best = above[j - 1] + (a[i - 1] != b[j - 1]);
-			best = MIN(best, MIN(above[j], row[j - 1]) + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-				best = MIN(best, above2[j - 2] + 1);
-			}
-			row[j] = best;
-		}
-	}
-	return rows[a_len % 3][b_len];
-}
-
-const char *nearest_name(const char *name, const char *const *candidates)
-{
-	const char *nearest = NULL;
-	unsigned least = UINT_MAX;
-	size_t len = MIN(strlen(name), NAME_MAX_COMPARED);
-
-	for (; *candidates; candidates++) {
-		unsigned distance = edit_distance(name, *candidates);
-		bool begins = len >= 3 && (g_str_has_prefix(*candidates, name) ||
-							  g_str_has_prefix(name, *candidates));
-		bool near = distance <= MAX(1, len / 3) || begins;
-		if (near && distance < least && len > 0) {
-			nearest = *candidates;
-			least = distance;
-		}
-	}
-	return nearest;
 }

@@ -48,10 +48,4 @@ char *properties_help(const struct property *table);
 /* Parses "4", "512M", "2G": bytes. default_unit multiplies a number without suffix. */
 bool parse_size(const char *text, uint64_t default_unit, uint64_t *ret_bytes, GError **error);
 
-/*
- * The candidate nearest to name by edit distance, NULL if none is near. candidates is NULL-
- * terminated.
- */
-const char *nearest_name(const char *name, const char *const *candidates);
-
 #endif

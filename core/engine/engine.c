@@ -5,6 +5,7 @@
 #include "core/base/thread.h"
 #include "core/engine/engines.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -91,6 +92,39 @@ static void park(struct vcpu *vcpu)
 	g_mutex_unlock(&engine->lock);
 }
 
+/* For -d cpu_reset, in the order of the architecture's manuals. The vCPU stands still. */
+static void log_state(struct vcpu *vcpu, const char *why)
+{
+	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+			"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+	static const char segments[][3] = {"es", "cs", "ss", "ds", "fs", "gs"};
+	g_autoptr(GString) text = g_string_new(NULL);
+	struct x86_state s;
+
+	vcpu_get_state(vcpu, &s);
+	g_string_append_printf(text, "cpu_reset: cpu %u: %s", vcpu->index, why);
+	for (unsigned i = 0; i < X86_REG_COUNT; i++) {
+		g_string_append_printf(text, "%s%3s %016" PRIx64,
+				i % 4 == 0 ? "\ncpu_reset: " : " ", names[i], s.regs[i]);
+	}
+	g_string_append_printf(
+			text, "\ncpu_reset: rip %016" PRIx64 " rflags %08" PRIx64, s.rip, s.rflags);
+	for (unsigned i = 0; i < X86_SEGMENT_COUNT; i++) {
+		g_string_append_printf(text,
+				"\ncpu_reset: %s %04x base %016" PRIx64
+				" limit %08x attributes %05x",
+				segments[i], s.seg[i].selector, s.seg[i].base, s.seg[i].limit,
+				s.seg[i].attributes);
+	}
+	g_string_append_printf(text, "\ncpu_reset: gdt %016" PRIx64 " %04x idt %016" PRIx64 " %04x",
+			s.gdtr.base, s.gdtr.limit, s.idtr.base, s.idtr.limit);
+	g_string_append_printf(text,
+			"\ncpu_reset: cr0 %08" PRIx64 " cr2 %016" PRIx64 " cr3 %016" PRIx64
+			" cr4 %08" PRIx64 " efer %04" PRIx64,
+			s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
+	log_item_line("%s", text->str);
+}
+
 static void vcpu_main(void *opaque)
 {
 	struct vcpu *vcpu = opaque;
@@ -107,6 +141,9 @@ static void vcpu_main(void *opaque)
 		impl->vcpu_reset(vcpu);
 		while (wait_to_run(vcpu)) {
 			enum vcpu_exit reason = impl->vcpu_run(vcpu);
+			if (reason == VCPU_EXIT_SHUTDOWN && log_wants(LOG_ITEM_CPU_RESET)) {
+				log_state(vcpu, "triple fault");
+			}
 			if (reason != VCPU_EXIT_KICKED) {
 				engine->config.events->vcpu_stopped(
 						engine->config.events, vcpu, reason);
@@ -241,6 +278,9 @@ void engine_reset(struct engine *engine)
 {
 	for (unsigned i = 0; i < engine->config.vcpus; i++) {
 		assert(engine->vcpus[i]->standing);
+		if (log_wants(LOG_ITEM_CPU_RESET)) {
+			log_state(engine->vcpus[i], "reset, before it");
+		}
 		engine->impl->vcpu_reset(engine->vcpus[i]);
 	}
 }

@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <urcu.h>
 
 /*
@@ -657,11 +658,17 @@ uint64_t address_space_read(struct address_space *space, uint64_t address, unsig
 	assert(size == 1 || size == 2 || size == 4 || size == 8);
 	rcu_read_lock();
 	if (!read_whole(space, address, size, &value)) {
+		bool answered = false;
 		for (unsigned i = 0; size > 1 && i < size && address + i >= address; i++) {
 			uint64_t byte = 0xff;
-			(void)read_whole(space, address + i, 1,
-					&byte); /* unclaimed bytes stay ones */
+			/* unclaimed bytes stay ones */
+			answered |= read_whole(space, address + i, 1, &byte);
 			value = (value & ~(UINT64_C(0xff) << (8 * i))) | byte << (8 * i);
+		}
+		if (!answered) {
+			log_item(LOG_ITEM_UNIMP,
+					"unimp: %s: nothing answers a read of %u at 0x%" PRIx64,
+					space->name, size, address);
 		}
 	}
 	rcu_read_unlock();
@@ -710,8 +717,15 @@ void address_space_write(
 	assert(size == 1 || size == 2 || size == 4 || size == 8);
 	rcu_read_lock();
 	if (!write_whole(space, address, value, size)) {
+		bool answered = false;
 		for (unsigned i = 0; size > 1 && i < size && address + i >= address; i++) {
-			(void)write_whole(space, address + i, (uint8_t)(value >> (8 * i)), 1);
+			answered |= write_whole(space, address + i, (uint8_t)(value >> (8 * i)), 1);
+		}
+		if (!answered) {
+			log_item(LOG_ITEM_UNIMP,
+					"unimp: %s: nothing answers a write of %u at 0x%" PRIx64
+					": 0x%" PRIx64,
+					space->name, size, address, value);
 		}
 	}
 	rcu_read_unlock();

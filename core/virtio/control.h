@@ -13,6 +13,9 @@
 #define CONTROL_VERSION 1u
 #define CONTROL_MAX_PAYLOAD 512
 
+/* The picture's exit status when it could not start and has said why; a stranger's is another. */
+#define CONTROL_EXIT_EXPLAINED 3
+
 enum control_type {
 	/* machine to picture */
 	CONTROL_PING = 1, /* cookie; answered by the service thread */

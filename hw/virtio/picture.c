@@ -147,7 +147,11 @@ static void handle_exit(GPid pid, int status, gpointer opaque)
 		return;
 	}
 	if (!had_hello && !picture->was_ready) {
-		/* It said itself what is wrong; trying again would only say it again. */
+		/* Trying again would only do the same again. */
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != CONTROL_EXIT_EXPLAINED) {
+			log_error("%s %s before it was ready: is it oriel-gpu?", picture->argv[0],
+					how);
+		}
 		picture->events->failed(picture->events);
 		return;
 	}

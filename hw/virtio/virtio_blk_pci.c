@@ -195,6 +195,12 @@ static bool check_config(const struct virtio_blk_pci *blk, GError **error)
 				logical, physical);
 		return false;
 	}
+	if (blk->config.serial && strlen(blk->config.serial) > VIRTIO_BLK_ID_SIZE) {
+		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+				"serial: '%s' is longer than %u characters", blk->config.serial,
+				VIRTIO_BLK_ID_SIZE);
+		return false;
+	}
 	return true;
 }
 
@@ -284,6 +290,12 @@ void virtio_blk_pci_set_block(struct device *device, struct block *block)
 {
 	assert(device->device_class == &virtio_blk_pci_class && !device->realized);
 	blk_of_base(device)->block = block;
+}
+
+struct block *virtio_blk_pci_block(const struct device *device)
+{
+	assert(device->device_class == &virtio_blk_pci_class);
+	return container_of(device, const struct virtio_blk_pci, transport.pci.base)->block;
 }
 
 const char *virtio_blk_pci_drive(const struct device *device)

@@ -38,6 +38,9 @@ extern const struct device_class virtio_blk_pci_class;
 /* Before realize. block stays the caller's and must outlive the realized device. */
 void virtio_blk_pci_set_block(struct device *device, struct block *block);
 
+/* NULL: none was set. */
+struct block *virtio_blk_pci_block(const struct device *device);
+
 /* Property drive=, NULL if it was not given. */
 const char *virtio_blk_pci_drive(const struct device *device);
 

@@ -154,7 +154,7 @@ static struct target *target_once(void)
 			.events = &target.events,
 	};
 	/* What it says about bad guests is of no interest here. */
-	bool ok = log_set_file("/dev/null", NULL);
+	bool ok = log_set_file("/dev/null", true, NULL);
 	assert(ok);
 	target.kernel = make_kernel();
 	target.pc = pc_create(&config, NULL);

@@ -141,7 +141,7 @@ static void silence_once(void)
 	static bool done;
 
 	if (!done) {
-		done = log_set_file("/dev/null", NULL);
+		done = log_set_file("/dev/null", true, NULL);
 	}
 }
 

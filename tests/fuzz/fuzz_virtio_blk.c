@@ -49,7 +49,7 @@ static struct target *target_once(void)
 	if (!target.fake) {
 		thread_register();
 		/* What it says about bad guests is of no interest here. */
-		bool ok = log_set_file("/dev/null", NULL);
+		bool ok = log_set_file("/dev/null", true, NULL);
 		target.fake = fake_machine_create(RAM_SIZE);
 		target.device = fake_machine_device(
 				&virtio_blk_pci_class, "addr", "3", "serial", "fuzz", NULL);

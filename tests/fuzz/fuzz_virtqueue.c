@@ -21,7 +21,7 @@ static struct guest_memory *memory_once(void)
 		auto_fd int fd = memfd_create_sized("fuzz", RAM_SIZE, NULL);
 		thread_register();
 		/* What it says about bad guests is of no interest here. */
-		bool ok = log_set_file("/dev/null", NULL);
+		bool ok = log_set_file("/dev/null", true, NULL);
 		memory = guest_memory_create();
 		ok = ok && guest_memory_add(memory, 0, SPLIT, fd, 0, 0, NULL);
 		ok = ok && guest_memory_add(memory, SPLIT, RAM_SIZE - SPLIT, fd, SPLIT, 0, NULL);

@@ -57,13 +57,11 @@ static const struct device_class toy_board = {.name = "q35-host-bridge",
 
 static const struct device_class *const toy_classes[] = {&toy_board, &toy_blk, &toy_gpu, NULL};
 static const char *const toy_accels[] = {"kvm", "xen", "soft", NULL};
-static const char *const toy_log_items[] = {"exec", "int", "guest_errors", NULL};
 
 static const struct options_context toy_context = {.program = "toy",
 		.version = "Toy 1.0",
 		.classes = toy_classes,
 		.accels = toy_accels,
-		.log_items = toy_log_items,
 		.max_cpus = 64};
 
 #define MAX_WORDS 64

@@ -48,6 +48,8 @@ static void apics_send_msi(struct irqchip *irqchip, uint64_t address, uint32_t d
 			.data = data,
 	};
 
+	log_item(LOG_ITEM_INT, "int: kvm: message 0x%x to 0x%llx (vector 0x%02x)", data,
+			(unsigned long long)address, data & 0xff);
 	/* Where nobody listens the guest's message is lost, as on a bus. */
 	(void)ioctl(vm_of(apics_of(irqchip))->fd, KVM_SIGNAL_MSI, &msi);
 }
@@ -80,6 +82,8 @@ void kvm_offer_extint(struct kvm_cpu *cpu)
 	if (wanted && run->ready_for_interrupt_injection &&
 			!__atomic_load_n(&cpu->kicked, __ATOMIC_SEQ_CST)) {
 		struct kvm_interrupt interrupt = {.irq = board->pic_acknowledge(board)};
+		log_item(LOG_ITEM_INT, "int: kvm: cpu %u: vector 0x%02x of the 8259",
+				cpu->base.index, interrupt.irq);
 		if (ioctl(cpu->fd, KVM_INTERRUPT, &interrupt) < 0) {
 			log_warn("kvm: an interrupt of the 8259 is lost: %s", g_strerror(errno));
 		}

@@ -4,6 +4,7 @@
 #include "core/base/log.h"
 #include "core/engine/soft/exec.h"
 #include "core/engine/soft/operand.h"
+#include "core/engine/soft/trace.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -476,6 +477,9 @@ static struct block *block_decode(
 		cpu_raise_gp(cpu); /* more than 15 bytes */
 	}
 	block_commit(cache, block, source);
+	if (log_wants(LOG_ITEM_IN_ASM)) {
+		trace_block(cpu, block, linear);
+	}
 	return block;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/soft/interp.h"
 
+#include "core/base/log.h"
 #include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/operand.h"
+#include "core/engine/soft/trace.h"
 
 /* Values that sigsetjmp() returns: cpu_raise*() gives any other but 0. */
 #define UNWIND_RESTART 2
@@ -186,6 +188,21 @@ static void run_blocks(struct cpu *cpu)
 	run_one(cpu);
 }
 
+/* One block, which -d exec wants to see. */
+static __attribute__((noinline, cold)) void run_traced(struct cpu *cpu)
+{
+	uint64_t limit = code_limit(cpu);
+
+	trace_exec(cpu);
+	struct block *block = cpu->rip <= limit ? enter(cpu) : NULL;
+	if (!block || cpu->rip + block->bytes - 1 > limit) {
+		run_one(cpu);
+		return;
+	}
+	run_block(cpu, block);
+	cpu->blocks->running = NULL;
+}
+
 uint64_t interp_instructions(const struct cpu *cpu)
 {
 	const struct block_cache *cache = cpu->blocks;
@@ -252,6 +269,8 @@ void cpu_run(struct cpu *cpu)
 		}
 		if (unlikely(interrupt_stepping(cpu))) {
 			step(cpu);
+		} else if (log_wants(LOG_ITEM_EXEC)) {
+			run_traced(cpu);
 		} else {
 			run_blocks(cpu);
 		}

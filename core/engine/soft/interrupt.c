@@ -6,6 +6,7 @@
 #include "core/engine/soft/debug.h"
 #include "core/engine/soft/event.h"
 #include "core/engine/soft/mmu.h"
+#include "core/engine/soft/trace.h"
 
 #include <inttypes.h>
 
@@ -54,6 +55,9 @@ static void deliver(struct cpu *cpu, const struct event *event)
 	cpu->delivery.active = true;
 	cpu->delivery.vector = event->vector;
 	cpu->delivery.kind = (uint8_t)event->kind;
+	if (log_wants(LOG_ITEM_INT)) {
+		trace_event(cpu, event);
+	}
 	event_enter(cpu, event);
 	cpu->delivery.active = false;
 	cpu->interrupt_shadow = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/control/options.h"
 
+#include "core/base/log.h"
 #include "tests/harness/options_fixture.h"
 
 static void test_defaults(void **state)
@@ -28,7 +29,7 @@ static void test_everything(void **state)
 	(void)state;
 	parse_good("-accel|soft|-machine|q35|-m|2G|-smp|4|-name|test vm|-kernel|vmlinuz|-initrd|initrd.img|"
 		   "-append|console=ttyS0 a=b,c|-serial|stdio|-serial|file:a,b|-nodefaults|-no-reboot|-S|"
-		   "-gdb|tcp:localhost:5555|-d|int,exec|-D|log|-vga|none|-nic|none|--monitor|none",
+		   "-gdb|tcp:localhost:5555|-d|int,exec|-D|log|-vga|none|-nic|none|--monitor|none|-cpu|host",
 			&options);
 	assert_string_equal(options.accel, "soft");
 	assert_int_equal(options.memory, 2 * GiB);
@@ -42,9 +43,7 @@ static void test_everything(void **state)
 	assert_string_equal(options.serials->pdata[1], "file:a,b");
 	assert_true(options.no_defaults && options.no_reboot && options.start_paused);
 	assert_string_equal(options.gdb, "tcp:localhost:5555");
-	assert_string_equal(options.log_items[0], "int");
-	assert_string_equal(options.log_items[1], "exec");
-	assert_null(options.log_items[2]);
+	assert_int_equal(options.log_items, LOG_ITEM_INT | LOG_ITEM_EXEC);
 	assert_string_equal(options.log_file, "log");
 	options_clear(&options);
 }
@@ -113,7 +112,8 @@ static void test_bad(void **state)
 			{"-", "-: no such option; -help lists them"},
 			{"-m", "-m: needs an argument: SIZE"},
 			{"-drive", "-drive: needs an argument: "
-				   "file=PATH[,if=virtio|none][,format=raw][,id=ID][,snapshot=on][,readonly=on]"},
+				   "file=PATH[,if=virtio|none][,format=raw][,id=ID][,snapshot=on][,readonly=on]"
+				   "[,discard=ignore|unmap][,aio=auto|threads|io_uring]"},
 			{"-m|0", "-m: '0' is not a size from 1M to 4096G"},
 			{"-m|512K", "-m: '512K' is not a size from 1M to 4096G"},
 			{"-m|5T", "-m: '5T' is not a size from 1M to 4096G"},
@@ -152,7 +152,12 @@ static void test_bad(void **state)
 			{"-gdb|tcp::65536",
 					"-gdb: 'tcp::65536' is not tcp:[HOST]:PORT, with a port from 1 to 65535"},
 			{"-d|exe", "-d: no log item 'exe'; did you mean 'exec'?"},
-			{"-d|", "-d: no log item '' (there is: exec, int, guest_errors)"},
+			{"-d|", "-d: no log item '' (there is: guest_errors, unimp, int, cpu_reset, exec, "
+				"in_asm, debug)"},
+			{"-d|int,", "-d: no log item '' (there is: guest_errors, unimp, int, cpu_reset, exec, "
+				    "in_asm, debug)"},
+			{"-cpu|qemu64", "-cpu: 'qemu64' is not host or max: the guest sees all that the "
+					"engine can do"},
 			{"-vga|std", "-vga: 'std' is not none, all there is"},
 	};
 
@@ -169,7 +174,8 @@ static void test_texts(void **state)
 	expect_printed("-h", "\nDevices:\n  -drive file=PATH");
 	expect_printed("-accel|help", "Accelerators, best first:\n  kvm\n  xen\n  soft\n");
 	expect_printed("-machine|help", "Machines:\n  q35\n");
-	expect_printed("-d|help", "  guest_errors\n");
+	expect_printed("-cpu|help", "  host\n  max\n");
+	expect_printed("-d|help", "  guest_errors   every fault of the guest ");
 	/* What comes after is not looked at. */
 	expect_printed("-version|-nonsense", "Toy 1.0\n");
 }

@@ -30,6 +30,27 @@ static void test_drives(void **state)
 	options_clear(&options);
 }
 
+static void test_drive_order_and_kind(void **state)
+{
+	struct options options;
+
+	(void)state;
+	parse_good("-drive|file=a|-device|virtio-gpu-pci|-device|virtio-gpu-pci|-drive|file=b,aio=io_uring,discard=unmap|"
+		   "-device|virtio-gpu-pci|-drive|file=c,discard=off|-drive|file=d,discard=on,aio=threads",
+			&options);
+	assert_int_equal(drive_of(&options, 0)->devices_before, 0);
+	assert_int_equal(drive_of(&options, 1)->devices_before, 2);
+	assert_int_equal(drive_of(&options, 2)->devices_before, 3);
+	assert_int_equal(drive_of(&options, 3)->devices_before, 3);
+	assert_int_equal(drive_of(&options, 0)->aio, 0);
+	assert_int_equal(drive_of(&options, 1)->aio, 2);
+	assert_int_equal(drive_of(&options, 3)->aio, 1);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(drive_of(&options, i)->discard % 2, i % 2);
+	}
+	options_clear(&options);
+}
+
 static void test_devices(void **state)
 {
 	struct options options;
@@ -62,10 +83,14 @@ static void test_bad(void **state)
 			{"-drive|if=virtio", "-drive: 'if=virtio' names no file (file=PATH)"},
 			{"-drive|file=", "-drive: 'file=' names no file (file=PATH)"},
 			{"-drive|disk.img",
-					"-drive: no property 'disk.img' (there is: file, id, if, format, snapshot, "
-					"readonly)"},
+					"-drive: no property 'disk.img' (there is: file, id, if, format, aio, "
+					"discard, snapshot, readonly)"},
 			{"-drive|file=x,if=ide", "-drive: if: 'ide' is not one of virtio, none"},
 			{"-drive|file=x,format=qcow2", "-drive: format: 'qcow2' is not one of raw"},
+			{"-drive|file=x,aio=native",
+					"-drive: aio: 'native' is not one of auto, threads, io_uring"},
+			{"-drive|file=x,discard=trim",
+					"-drive: discard: 'trim' is not one of ignore, unmap, off, on"},
 			{"-drive|file=x,snapshot=maybe",
 					"-drive: snapshot: 'maybe' is not on or off"},
 			{"-drive|file=x,read-only=on",
@@ -111,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 			cmocka_unit_test(test_drives),
+			cmocka_unit_test(test_drive_order_and_kind),
 			cmocka_unit_test(test_devices),
 			cmocka_unit_test(test_bad),
 			cmocka_unit_test(test_texts),
