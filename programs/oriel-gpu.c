@@ -27,6 +27,7 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -603,6 +604,30 @@ static bool open_gpu(struct program *program, struct gpu_client *client, GError 
 	return gpu != NULL;
 }
 
+/*
+ * Unmaps the pages of code that the start ran through, most of them of a GL driver's compiler, once each: what is needed
+ * again comes back from the page cache.
+ */
+static void forget_start(void)
+{
+	g_autofree char *maps = NULL;
+	unsigned long begin, end;
+	char access[5];
+
+	if (!g_file_get_contents("/proc/self/maps", &maps, NULL, NULL)) {
+		return;
+	}
+	for (char *line = maps; line && *line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		/* Code is never written; read-only data may be: by relocation. */
+		if (sscanf(line, "%lx-%lx %4s", &begin, &end, access) == 3 &&
+				strcmp(access, "r-xp") == 0 && strchr(line, '/')) {
+			(void)madvise((void *)begin, end - begin,
+					MADV_DONTNEED); /* else it stays */
+		}
+	}
+}
+
 static void say_hello(struct program *program)
 {
 	struct control_message message = {.header.type = CONTROL_HELLO};
@@ -649,6 +674,7 @@ static bool serve_vhost_user(struct program *program, GError **error)
 		g_unix_fd_add(program->control, G_IO_IN | G_IO_HUP, handle_control, program);
 	}
 	g_timeout_add(HANG_CHECK_INTERVAL_MS, check_hang, program);
+	forget_start();
 	say_hello(program);
 	g_main_loop_run(program->loop);
 	return true;
@@ -665,9 +691,12 @@ static bool serve_vtest(struct program *program, GError **error)
 	signalled_server = program->vtest;
 	(void)signal(SIGTERM, stop_vtest);
 	(void)signal(SIGINT, stop_vtest);
-	return open_display(program, error) &&
-	       open_gpu(program, vtest_server_client(program->vtest), error) &&
-	       vtest_server_run(program->vtest, program->gpu, error);
+	if (!open_display(program, error) ||
+			!open_gpu(program, vtest_server_client(program->vtest), error)) {
+		return false;
+	}
+	forget_start();
+	return vtest_server_run(program->vtest, program->gpu, error);
 }
 
 int main(int argc, char **argv)
