@@ -715,11 +715,12 @@ int main(int argc, char **argv)
 		printf("oriel-gpu %s\n", ORIEL_VERSION);
 		return EXIT_SUCCESS;
 	}
+	int failure = program.arguments.control_fd >= 0 ? CONTROL_EXIT_EXPLAINED : EXIT_FAILURE;
 	enum size size = size_needed(&program.arguments);
 	if (size > THIS_SIZE) {
 		become(size, arguments, &error);
 		log_error("%s", error->message);
-		return EXIT_FAILURE;
+		return failure;
 	}
 	if (!start_log(&program.arguments, &error)) {
 		log_error("%s", error->message);
@@ -731,7 +732,6 @@ int main(int argc, char **argv)
 		log_warn("%s; what libraries say is not thinned out", error->message);
 		g_clear_error(&error);
 	}
-	int failure = program.control >= 0 ? CONTROL_EXIT_EXPLAINED : EXIT_FAILURE;
 	program.loop = g_main_loop_new(NULL, FALSE);
 	bool ok = program.arguments.vtest ? serve_vtest(&program, &error)
 					  : serve_vhost_user(&program, &error);
