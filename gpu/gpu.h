@@ -15,6 +15,7 @@
 #include "core/virtio/virtio_gpu.h"
 #include "display/display.h"
 
+#include <poll.h>
 #include <sys/uio.h>
 
 struct gpu;
@@ -63,7 +64,7 @@ struct gpu_mapping {
 
 struct gpu_client;
 
-/* What the GPU asks of its client. All required; any thread of the GPU's. */
+/* What the GPU asks of its client. All required unless it says otherwise; any thread of the GPU's. */
 struct gpu_client_impl {
 	/*
 	 * The reply is in request->writable, written bytes long. Ownership returns to the client.
@@ -85,6 +86,14 @@ struct gpu_client_impl {
 	 * Nothing completes any more: the process is to be replaced.
 	 */
 	void (*lost)(struct gpu_client *client, const char *reason);
+
+	/*
+	 * Both or neither, for a client without a thread of its own: descriptors that the worker watches while it has
+	 * nothing else to do (returns how many, at most max), and what it does when one of them is ready. There the
+	 * client submits; it does not wait.
+	 */
+	unsigned (*watch)(struct gpu_client *client, struct pollfd *fds, unsigned max);
+	void (*ready)(struct gpu_client *client, const struct pollfd *fds, unsigned count);
 };
 
 struct gpu_client {

@@ -90,6 +90,7 @@ struct gpu {
 	unsigned capset_count;
 	int wake_fd;
 	pthread_t thread;
+	bool serving, in_ready; /* the worker's: in its loop, in the client's ready() */
 
 	pthread_mutex_t lock; /* taken last; nothing is called with it held */
 	pthread_cond_t changed; /* of the worker's phase */

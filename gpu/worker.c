@@ -14,6 +14,8 @@
 #include <poll.h>
 #include <time.h>
 
+#define MAX_WATCHED 128 /* descriptors of the client */
+
 struct reset_work {
 	struct gpu_work base;
 	void (*done)(void *opaque);
@@ -28,7 +30,8 @@ void worker_post(struct gpu *gpu, struct gpu_work *work)
 	*gpu->inbox_tail = work;
 	gpu->inbox_tail = &work->next;
 	pthread_mutex_unlock(&gpu->lock);
-	if (wake) {
+	bool here = pthread_equal(pthread_self(), gpu->thread) && gpu->in_ready;
+	if (wake && !here) {
 		eventfd_signal(gpu->wake_fd);
 	}
 }
@@ -193,11 +196,16 @@ static bool step(struct gpu *gpu)
 /* Sleeps until something happens or deadline (g_get_monotonic_time()) comes. Returns whether the renderer has something to say. */
 static bool wait_until(struct gpu *gpu, int64_t deadline)
 {
-	struct pollfd fds[] = {
+	struct pollfd fds[2 + MAX_WATCHED] = {
 			{.fd = gpu->wake_fd, .events = POLLIN},
 			{.fd = gpu->backend ? gpu->impl->poll_fd(gpu->backend) : -1,
 					.events = POLLIN},
 	};
+	const struct gpu_client_impl *client = gpu->client->impl;
+	/* What it would bring has to wait for what is there. */
+	unsigned watched = client->watch && gpu->serving && deadline != 0
+					   ? client->watch(gpu->client, &fds[2], MAX_WATCHED)
+					   : 0;
 	struct timespec timeout = {0};
 	int64_t us = 0;
 
@@ -206,12 +214,17 @@ static bool wait_until(struct gpu *gpu, int64_t deadline)
 		timeout.tv_sec = us / G_USEC_PER_SEC;
 		timeout.tv_nsec = us % G_USEC_PER_SEC * 1000;
 	}
-	int n = ppoll(fds, G_N_ELEMENTS(fds), deadline == INT64_MAX ? NULL : &timeout, NULL);
+	int n = ppoll(fds, 2 + watched, deadline == INT64_MAX ? NULL : &timeout, NULL);
 	if (n <= 0) {
 		return false;
 	}
 	if (fds[0].revents != 0) {
 		(void)eventfd_take(gpu->wake_fd); /* what it announces is under the lock */
+	}
+	if (watched > 0 && n > (fds[0].revents != 0) + (fds[1].revents != 0)) {
+		gpu->in_ready = true;
+		client->ready(gpu->client, &fds[2], watched);
+		gpu->in_ready = false;
 	}
 	return fds[1].revents != 0;
 }
@@ -223,6 +236,7 @@ static bool awaits_renderer(const struct gpu *gpu)
 
 static void serve(struct gpu *gpu)
 {
+	gpu->serving = true;
 	while (take_inbox(gpu)) {
 		gpu_scanout_collect(gpu);
 		busy_begin(gpu);
@@ -241,6 +255,7 @@ static void serve(struct gpu *gpu)
 			gpu_commands_complete_retired(gpu);
 		}
 	}
+	gpu->serving = false;
 }
 
 /* Gives back everything that is somebody else's. */

@@ -2,6 +2,9 @@
 /*
  * oriel-gpu, the picture: brings requests (vhost-user, vtest) to a GPU and its frames to a display.
  * The only file that knows every part of this half. The main thread is the service thread.
+ *
+ * Built in three sizes, because what a program links it loads and relocates even where it is not used: oriel-gpu without GL,
+ * oriel-gpu-gl without windows, oriel-gpu-window with everything. Each becomes the one that its command line needs.
  */
 #include "core/base/fd.h"
 #include "core/base/log.h"
@@ -10,7 +13,9 @@
 #include "core/base/thread.h"
 #include "core/virtio/control.h"
 #include "display/display.h"
+#ifdef HAVE_GL
 #include "display/egl.h"
+#endif
 #include "gpu/gpu.h"
 #include "gpu/service/vhost_user.h"
 #include "gpu/service/vtest.h"
@@ -22,6 +27,7 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -487,6 +493,51 @@ static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 	return a->version || check_arguments(a, error);
 }
 
+enum size {
+	SIZE_PLAIN,
+	SIZE_GL,
+	SIZE_WINDOW,
+};
+
+#if defined(HAVE_WINDOW)
+#define THIS_SIZE SIZE_WINDOW
+#elif defined(HAVE_GL)
+#define THIS_SIZE SIZE_GL
+#else
+#define THIS_SIZE SIZE_PLAIN
+#endif
+
+static bool has_desktop(void)
+{
+	return g_getenv("DISPLAY") || g_getenv("WAYLAND_DISPLAY");
+}
+
+static enum size size_needed(const struct arguments *a)
+{
+	if (g_strcmp0(a->display, "sdl") == 0 ||
+			(g_strcmp0(a->display, "default") == 0 && has_desktop())) {
+		return SIZE_WINDOW;
+	}
+	return g_strcmp0(a->backend, "2d") != 0 || g_strcmp0(a->display, "egl-headless") == 0
+			       ? SIZE_GL
+			       : SIZE_PLAIN;
+}
+
+/* Goes on as the program of that size, which lies beside this one. Returns only if it cannot. */
+static void become(enum size size, char **argv, GError **error)
+{
+	static const char *const names[] = {"oriel-gpu", "oriel-gpu-gl", "oriel-gpu-window"};
+	g_autofree char *self = g_file_read_link("/proc/self/exe", error);
+
+	if (self) {
+		g_autofree char *folder = g_path_get_dirname(self);
+		g_autofree char *path = g_build_filename(folder, names[size], NULL);
+
+		(void)execv(path, argv); /* it returns only to fail */
+		set_error_errno(error, "%s", path);
+	}
+}
+
 static bool open_display(struct program *program, GError **error)
 {
 	const struct arguments *a = &program->arguments;
@@ -510,7 +561,7 @@ static bool open_display(struct program *program, GError **error)
 	const char *name = a->display ? a->display : "none";
 	if (strcmp(name, "default") == 0) {
 		/* A window if one opens, else headless. */
-		bool desktop = g_getenv("DISPLAY") || g_getenv("WAYLAND_DISPLAY");
+		bool desktop = has_desktop();
 		g_autoptr(GError) no_window = NULL;
 		program->display = desktop ? display_create("sdl", &config, &no_window) : NULL;
 		if (program->display) {
@@ -553,16 +604,43 @@ static bool open_gpu(struct program *program, struct gpu_client *client, GError 
 	return gpu != NULL;
 }
 
+/*
+ * Unmaps the pages of code that the start ran through, most of them of a GL driver's compiler, once each: what is needed
+ * again comes back from the page cache.
+ */
+static void forget_start(void)
+{
+	g_autofree char *maps = NULL;
+	unsigned long begin, end;
+	char access[5];
+
+	if (!g_file_get_contents("/proc/self/maps", &maps, NULL, NULL)) {
+		return;
+	}
+	for (char *line = maps; line && *line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		/* Code is never written; read-only data may be: by relocation. */
+		if (sscanf(line, "%lx-%lx %4s", &begin, &end, access) == 3 &&
+				strcmp(access, "r-xp") == 0 && strchr(line, '/')) {
+			(void)madvise((void *)begin, end - begin,
+					MADV_DONTNEED); /* else it stays */
+		}
+	}
+}
+
 static void say_hello(struct program *program)
 {
 	struct control_message message = {.header.type = CONTROL_HELLO};
 	const struct display *display = program->display;
+	const char *renderer = "pixman";
 
 	assert(display);
-	const struct egl *egl = display->egl;
-
-	g_strlcpy(message.payload.hello.renderer, egl ? egl_renderer(egl) : "pixman",
-			sizeof(message.payload.hello.renderer));
+#ifdef HAVE_GL
+	if (display->egl) {
+		renderer = egl_renderer(display->egl);
+	}
+#endif
+	g_strlcpy(message.payload.hello.renderer, renderer, sizeof(message.payload.hello.renderer));
 	g_strlcpy(message.payload.hello.display, display->impl->name,
 			sizeof(message.payload.hello.display));
 	control_reply(program, &message);
@@ -596,6 +674,7 @@ static bool serve_vhost_user(struct program *program, GError **error)
 		g_unix_fd_add(program->control, G_IO_IN | G_IO_HUP, handle_control, program);
 	}
 	g_timeout_add(HANG_CHECK_INTERVAL_MS, check_hang, program);
+	forget_start();
 	say_hello(program);
 	g_main_loop_run(program->loop);
 	return true;
@@ -612,21 +691,23 @@ static bool serve_vtest(struct program *program, GError **error)
 	signalled_server = program->vtest;
 	(void)signal(SIGTERM, stop_vtest);
 	(void)signal(SIGINT, stop_vtest);
-	return open_display(program, error) &&
-	       open_gpu(program, vtest_server_client(program->vtest), error) &&
-	       vtest_server_run(program->vtest, program->gpu, error);
+	if (!open_display(program, error) ||
+			!open_gpu(program, vtest_server_client(program->vtest), error)) {
+		return false;
+	}
+	forget_start();
+	return vtest_server_run(program->vtest, program->gpu, error);
 }
 
 int main(int argc, char **argv)
 {
 	static struct program program = {.control = -1, .status = EXIT_SUCCESS};
+	g_auto(GStrv) arguments = g_strdupv(argv); /* parsing empties argv */
 	g_autoptr(GError) error = NULL;
 
 	setlocale(LC_CTYPE, "");
 	log_init("oriel-gpu", g_getenv("ORIEL_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
-	thread_register();
-	if (!parse(&program.arguments, &argc, &argv, &error) ||
-			!start_log(&program.arguments, &error)) {
+	if (!parse(&program.arguments, &argc, &argv, &error)) {
 		log_error("%s", error->message);
 		return EXIT_FAILURE;
 	}
@@ -634,12 +715,23 @@ int main(int argc, char **argv)
 		printf("oriel-gpu %s\n", ORIEL_VERSION);
 		return EXIT_SUCCESS;
 	}
+	int failure = program.arguments.control_fd >= 0 ? CONTROL_EXIT_EXPLAINED : EXIT_FAILURE;
+	enum size size = size_needed(&program.arguments);
+	if (size > THIS_SIZE) {
+		become(size, arguments, &error);
+		log_error("%s", error->message);
+		return failure;
+	}
+	if (!start_log(&program.arguments, &error)) {
+		log_error("%s", error->message);
+		return EXIT_FAILURE;
+	}
+	thread_register();
 	program.control = program.arguments.control_fd;
 	if (!g_getenv("ORIEL_DEBUG") && !stderr_filter_start(&error)) {
 		log_warn("%s; what libraries say is not thinned out", error->message);
 		g_clear_error(&error);
 	}
-	int failure = program.control >= 0 ? CONTROL_EXIT_EXPLAINED : EXIT_FAILURE;
 	program.loop = g_main_loop_new(NULL, FALSE);
 	bool ok = program.arguments.vtest ? serve_vtest(&program, &error)
 					  : serve_vhost_user(&program, &error);

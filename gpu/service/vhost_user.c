@@ -457,6 +457,7 @@ static bool handle_reset_device(struct vhost_user_backend *backend,
 		/* This thread is the watchdog's, and a reset waits for what hangs. */
 		(void)gpu_check_hang(backend->gpu);
 	}
+	(void)eventfd_take(done); /* after what the worker did */
 	return true;
 }
 

@@ -16,6 +16,7 @@
 
 #define MAX_CONNECTIONS 64
 #define BACKLOG 16
+#define STOP_MS 1000 /* the worker may hang */
 
 struct vtest_server {
 	struct gpu_client client;
@@ -25,11 +26,15 @@ struct vtest_server {
 	GPtrArray *connections; /* struct vtest_connection */
 	uint32_t last_ctx_id;
 
-	int wake_fd; /* something of what follows happened */
+	/* All above is the worker's while it serves. */
+	int turn_fd; /* tells the worker that serving or stop changed, or that a connection is to be closed */
+	atomic_bool serving, stopped;
+
+	int wake_fd; /* tells run() that something of what follows happened, or stopped */
 	atomic_bool stop;
 	_Atomic(const char *) lost; /* why; static */
 	pthread_mutex_t lock;
-	struct vtest_request *completed; /* newest first; guarded by lock */
+	struct vtest_request *completed; /* the server's own, newest first; guarded by lock */
 };
 
 static GQuark vtest_error_quark(void)
@@ -50,6 +55,12 @@ static void vtest_completed(struct gpu_client *client, struct gpu_request *base,
 	struct vtest_request *request = container_of(base, struct vtest_request, base);
 
 	(void)written; /* a reply that was cut short has no success in its header */
+	if (request->connection) {
+		if (vtest_connection_completed(request->connection, request)) {
+			eventfd_signal(server->turn_fd);
+		}
+		return;
+	}
 	pthread_mutex_lock(&server->lock);
 	request->next = server->completed;
 	server->completed = request;
@@ -89,14 +100,7 @@ static void vtest_lost(struct gpu_client *client, const char *reason)
 	eventfd_signal(server->wake_fd);
 }
 
-static const struct gpu_client_impl vtest_client_impl = {
-		.completed = vtest_completed,
-		.map = vtest_map,
-		.unmap = vtest_unmap,
-		.written = vtest_written,
-		.config_changed = vtest_config_changed,
-		.lost = vtest_lost,
-};
+static const struct gpu_client_impl vtest_client_impl;
 
 /* Life. */
 
@@ -143,7 +147,8 @@ struct vtest_server *vtest_server_create(
 	server->connections = g_ptr_array_new();
 	pthread_mutex_init(&server->lock, NULL);
 	server->wake_fd = eventfd_create(error);
-	server->listen_fd = server->wake_fd < 0 ? -1 : listen_at(path, error);
+	server->turn_fd = server->wake_fd < 0 ? -1 : eventfd_create(error);
+	server->listen_fd = server->turn_fd < 0 ? -1 : listen_at(path, error);
 	if (server->listen_fd < 0) {
 		vtest_server_destroy(server);
 		return NULL;
@@ -188,6 +193,7 @@ void vtest_server_destroy(struct vtest_server *server)
 		(void)unlink(server->path); /* it may be gone already */
 	}
 	fd_close(&server->wake_fd);
+	fd_close(&server->turn_fd);
 	pthread_mutex_destroy(&server->lock);
 	vtest_memory_finish(&server->shared.memory);
 	g_hash_table_destroy(server->shared.resources);
@@ -303,17 +309,13 @@ static void accept_client(struct vtest_server *server)
 							     server->last_ctx_id));
 }
 
-static void handle_completed(struct vtest_server *server)
+static void close_broken(struct vtest_server *server)
 {
-	struct vtest_request *request = take_completed(server);
-
-	while (request) {
-		struct vtest_request *next = request->next;
-		struct vtest_connection *connection = request->connection;
-		if (!vtest_connection_completed(connection, request)) {
+	for (unsigned i = 0; i < server->connections->len; i++) {
+		struct vtest_connection *connection = g_ptr_array_index(server->connections, i);
+		if (vtest_connection_broken(connection)) {
 			vtest_connection_close(connection);
 		}
-		request = next;
 	}
 }
 
@@ -328,36 +330,73 @@ static void bury(struct vtest_server *server)
 	}
 }
 
-static void turn(struct vtest_server *server)
+static unsigned vtest_watch(struct gpu_client *client, struct pollfd *fds, unsigned max)
 {
-	struct pollfd fds[2 + MAX_CONNECTIONS] = {
-			{.fd = server->wake_fd, .events = POLLIN},
-			{.fd = server->listen_fd, .events = POLLIN},
-	};
-	unsigned count = server->connections->len;
+	struct vtest_server *server = vtest_from(client);
+	unsigned count = 0;
 
-	for (unsigned i = 0; i < count; i++) {
-		fds[2 + i].fd = vtest_connection_poll_fd(g_ptr_array_index(server->connections, i));
-		fds[2 + i].events = POLLIN;
+	assert(max >= 2 + MAX_CONNECTIONS);
+	fds[count++] = (struct pollfd){.fd = server->turn_fd, .events = POLLIN};
+	if (!atomic_load(&server->serving)) {
+		return count;
 	}
-	if (poll(fds, 2 + count, -1) < 0) {
+	fds[count++] = (struct pollfd){.fd = server->listen_fd, .events = POLLIN};
+	for (unsigned i = 0; i < server->connections->len; i++) {
+		fds[count++] = (struct pollfd){.fd = vtest_connection_poll_fd(g_ptr_array_index(
+							       server->connections, i)),
+				.events = POLLIN};
+	}
+	return count;
+}
+
+/* What is in flight comes back before the GPU is destroyed, or with it. */
+static void close_all(struct vtest_server *server)
+{
+	for (unsigned i = 0; i < server->connections->len; i++) {
+		vtest_connection_close(g_ptr_array_index(server->connections, i));
+	}
+	atomic_store(&server->serving, false);
+	atomic_store(&server->stopped, true);
+	eventfd_signal(server->wake_fd);
+}
+
+static void vtest_ready(struct gpu_client *client, const struct pollfd *fds, unsigned count)
+{
+	struct vtest_server *server = vtest_from(client);
+
+	if (fds[0].revents != 0) {
+		(void)eventfd_take(server->turn_fd); /* what it announces is looked at below */
+	}
+	if (!atomic_load(&server->serving)) {
 		return;
 	}
-	for (unsigned i = 0; i < count; i++) {
-		struct vtest_connection *connection = g_ptr_array_index(server->connections, i);
-		if (fds[2 + i].revents != 0 && !vtest_connection_read(connection)) {
+	if (atomic_load(&server->stop)) {
+		close_all(server);
+		return;
+	}
+	for (unsigned i = 2; i < count; i++) {
+		struct vtest_connection *connection = g_ptr_array_index(server->connections, i - 2);
+		if (fds[i].revents != 0 && !vtest_connection_read(connection)) {
 			vtest_connection_close(connection);
 		}
 	}
-	if (fds[0].revents != 0) {
-		(void)eventfd_take(server->wake_fd); /* what it announces is looked at below */
-	}
-	handle_completed(server);
+	close_broken(server);
 	bury(server);
-	if (fds[1].revents != 0) {
+	if (count > 1 && fds[1].revents != 0) {
 		accept_client(server);
 	}
 }
+
+static const struct gpu_client_impl vtest_client_impl = {
+		.completed = vtest_completed,
+		.map = vtest_map,
+		.unmap = vtest_unmap,
+		.written = vtest_written,
+		.config_changed = vtest_config_changed,
+		.lost = vtest_lost,
+		.watch = vtest_watch,
+		.ready = vtest_ready,
+};
 
 bool vtest_server_run(struct vtest_server *server, struct gpu *gpu, GError **error)
 {
@@ -367,18 +406,20 @@ bool vtest_server_run(struct vtest_server *server, struct gpu *gpu, GError **err
 	if (!take_capsets(server, error)) {
 		return false;
 	}
+	atomic_store(&server->serving, true);
+	eventfd_signal(server->turn_fd);
 	while (!atomic_load(&server->stop) && !atomic_load(&server->lost)) {
-		turn(server);
+		wait_for_events(server);
 	}
 	reason = atomic_load(&server->lost);
 	if (reason) {
 		g_set_error(error, vtest_error_quark(), 1, "vtest: %s", reason);
 		return false;
 	}
-
-	/* What is in flight comes back before the GPU is destroyed, or with it. */
-	for (unsigned i = 0; i < server->connections->len; i++) {
-		vtest_connection_close(g_ptr_array_index(server->connections, i));
+	eventfd_signal(server->turn_fd);
+	struct pollfd pollfd = {.fd = server->wake_fd, .events = POLLIN};
+	while (!atomic_load(&server->stopped) && poll(&pollfd, 1, STOP_MS) > 0) {
+		(void)eventfd_take(server->wake_fd);
 	}
 	return true;
 }

@@ -21,7 +21,7 @@ struct vtest_server *vtest_server_create(
 struct gpu_client *vtest_server_client(struct vtest_server *server);
 
 /*
- * Serves on the calling thread until vtest_server_stop(). False with an error where the GPU has no
+ * Serves until vtest_server_stop(): the calling thread waits, the GPU's worker does it. False with an error where the GPU has no
  * 3D, or is lost: then the process is to be replaced.
  */
 bool vtest_server_run(struct vtest_server *server, struct gpu *gpu, GError **error);

@@ -24,7 +24,7 @@ struct vtest_connection {
 	int fd;
 	uint32_t ctx_id;
 	bool has_context;
-	bool closing;
+	bool closing, broken;
 	GHashTable *resources; /* the client's handle -> id */
 
 	enum phase phase;
@@ -73,6 +73,11 @@ int vtest_connection_poll_fd(const struct vtest_connection *connection)
 bool vtest_connection_finished(const struct vtest_connection *connection)
 {
 	return connection->closing && connection->in_flight == 0;
+}
+
+bool vtest_connection_broken(const struct vtest_connection *connection)
+{
+	return connection->broken;
 }
 
 static bool refuse(const struct vtest_connection *connection, const char *why)
@@ -541,15 +546,17 @@ bool vtest_connection_completed(struct vtest_connection *connection, struct vtes
 	}
 	vtest_request_destroy(request);
 	if (connection->closing) {
-		return true;
+		return connection->in_flight == 0;
 	}
 	/* A failed stream or transfer is a wrong picture; without its resource a client is lost. */
 	if (!succeeded && (type == VIRTIO_GPU_CMD_CTX_CREATE ||
 					  type == VIRTIO_GPU_CMD_RESOURCE_CREATE_3D ||
 					  type == VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING)) {
-		return refuse(connection, "cannot have what it asks for");
+		connection->broken = !refuse(connection, "cannot have what it asks for");
+	} else {
+		connection->broken |= !answer_wait(connection);
 	}
-	return answer_wait(connection);
+	return connection->broken;
 }
 
 void vtest_connection_close(struct vtest_connection *connection)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One client of the vtest server: its socket, its context and its requests in flight. The server's
- * thread only.
+ * One client of the vtest server: its socket, its context and its requests in flight. The GPU's
+ * worker thread only.
  */
 #ifndef GPU_SERVICE_VTEST_CONNECTION_H
 #define GPU_SERVICE_VTEST_CONNECTION_H
@@ -36,8 +36,14 @@ int vtest_connection_poll_fd(const struct vtest_connection *connection);
  */
 bool vtest_connection_read(struct vtest_connection *connection);
 
-/* A request of this connection's has completed; frees it. False as above. */
+/*
+ * A request of this connection's has completed; frees it, and answers a client that waits for it. True: the server is to
+ * look whether it is broken or finished.
+ */
 bool vtest_connection_completed(struct vtest_connection *connection, struct vtest_request *request);
+
+/* Whether what completed went wrong: close it. */
+bool vtest_connection_broken(const struct vtest_connection *connection);
 
 /* Gives back everything the client had; more requests, which complete later. */
 void vtest_connection_close(struct vtest_connection *connection);

@@ -7,7 +7,8 @@
 
 static struct gpu *create(const struct gpu_config *config, GError **error)
 {
-	static struct gpu_client client; /* never called */
+	static const struct gpu_client_impl impl; /* never called */
+	static struct gpu_client client = {.impl = &impl};
 
 	return gpu_create(config, NULL, &client, error);
 }
@@ -46,7 +47,8 @@ static void test_bad_options(void **state)
 static void test_by_name(void **state)
 {
 	struct recording_display *display = recording_display_create();
-	struct gpu_client client = {0};
+	static const struct gpu_client_impl impl; /* never called */
+	struct gpu_client client = {.impl = &impl};
 	struct gpu_config config = guest_default_config;
 	g_autoptr(GError) error = NULL;
 	(void)state;

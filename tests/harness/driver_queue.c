@@ -12,16 +12,25 @@ static void write_guest(struct guest_memory *memory, uint64_t guest, const void 
 	assert(ok);
 }
 
+/* The device looks at the same moment: as a driver does it, in one piece and in order with what stands before. */
 static void write16(struct driver_queue *queue, uint64_t guest, uint16_t value)
 {
-	write_guest(queue->memory, guest, &value, sizeof(value));
+	struct guest_mapping mapping;
+	bool ok = guest_memory_map(queue->memory, guest, sizeof(value), GUEST_WRITE, &mapping);
+
+	assert(ok);
+	__atomic_store_n((uint16_t *)mapping.host, value, __ATOMIC_RELEASE);
+	guest_mapping_unmap(queue->memory, &mapping, sizeof(value));
 }
 
 static uint16_t read16(struct driver_queue *queue, uint64_t guest)
 {
-	uint16_t value;
-	bool ok = guest_memory_read(queue->memory, guest, &value, sizeof(value));
+	struct guest_mapping mapping;
+	bool ok = guest_memory_map(queue->memory, guest, sizeof(uint16_t), GUEST_READ, &mapping);
+
 	assert(ok);
+	uint16_t value = __atomic_load_n((const uint16_t *)mapping.host, __ATOMIC_ACQUIRE);
+	guest_mapping_unmap(queue->memory, &mapping, 0);
 	return value;
 }
 

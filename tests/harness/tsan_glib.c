@@ -126,3 +126,24 @@ gpointer g_async_queue_timeout_pop(GAsyncQueue *queue, guint64 timeout)
 	REAL(g_async_queue_timeout_pop)
 	return popped(queue, real(queue, timeout));
 }
+
+/* What belongs to sources goes from who attaches them to the loop that ends, here all of it at once. */
+static char sources;
+
+guint g_source_attach(GSource *source, GMainContext *context)
+{
+	REAL(g_source_attach)
+	if (__tsan_release) {
+		__tsan_release(&sources);
+	}
+	return real(source, context);
+}
+
+void g_main_loop_quit(GMainLoop *loop)
+{
+	REAL(g_main_loop_quit)
+	if (__tsan_acquire) {
+		__tsan_acquire(&sources);
+	}
+	real(loop);
+}

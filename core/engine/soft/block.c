@@ -21,7 +21,7 @@
 #define BLOCK_SOURCE_MAX 512u
 #define BLOCK_SPACE \
 	(sizeof(struct block) + BLOCK_MAX_INSNS * sizeof(struct insn) + BLOCK_SOURCE_MAX + 64)
-#define ARENA_SIZE (10 * MiB)
+#define ARENA_SIZE (5 * MiB) /* half or twice of it boots no quicker */
 
 #define LINE_SHIFT 6 /* 64 lines a page, one bit each */
 

@@ -37,9 +37,11 @@ struct stop {
 
 static struct gdb_stub *stub_of_test; /* for vcpu_stopped, which knows only the machine */
 
+static GAsyncQueue *stops; /* from the processors' threads to the main loop */
+
 static gboolean deliver_stop(gpointer opaque)
 {
-	const struct stop *stop = opaque;
+	g_autofree struct stop *stop = g_async_queue_pop(opaque);
 
 	if (stop->stub == stub_of_test) {
 		(void)gdb_stub_vcpu_stopped(stop->stub, stop->vcpu, stop->reason);
@@ -49,10 +51,12 @@ static gboolean deliver_stop(gpointer opaque)
 
 static void vcpu_stopped(struct machine_fixture *m, struct vcpu *vcpu, enum vcpu_exit reason)
 {
-	const struct stop stop = {.stub = stub_of_test, .vcpu = vcpu, .reason = reason};
+	struct stop *stop = g_new(struct stop, 1);
 	(void)m;
 
-	g_idle_add_full(G_PRIORITY_HIGH, deliver_stop, g_memdup2(&stop, sizeof(stop)), g_free);
+	*stop = (struct stop){.stub = stub_of_test, .vcpu = vcpu, .reason = reason};
+	g_async_queue_push(stops, stop);
+	g_idle_add_full(G_PRIORITY_HIGH, deliver_stop, stops, NULL);
 }
 
 static int connect_to(unsigned port)
@@ -518,7 +522,8 @@ static void test_real_gdb(void **state)
 {
 	struct fixture *f = *state;
 	g_autofree char *gdb = g_find_program_in_path("gdb");
-	g_autofree char *target = g_strdup_printf("target remote 127.0.0.1:%u", gdb_stub_port(f->stub));
+	g_autofree char *target = g_strdup_printf(
+			"target remote 127.0.0.1:%u", gdb_stub_port(f->stub));
 	g_autoptr(GPtrArray) argv = g_ptr_array_new();
 	g_autoptr(GError) error = NULL;
 	g_autofree char *output = NULL;
@@ -591,7 +596,9 @@ int main(void)
 		cmocka_set_test_filter(getenv("ORIEL_TEST"));
 	}
 	thread_register();
+	stops = g_async_queue_new_full(g_free);
 	int ret = cmocka_run_group_tests(tests, NULL, NULL);
+	g_async_queue_unref(stops);
 	thread_unregister();
 	return ret;
 }
