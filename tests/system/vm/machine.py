@@ -9,8 +9,8 @@ import subprocess
 import threading
 import time
 
-# For anything a machine does: far beyond what a busy host takes, so that only a hang reaches it.
-LIMIT = 400
+# For anything a machine does, seconds: far beyond what a busy host takes, so that only a hang reaches it.
+LIMIT = int(os.environ.get("ORIEL_LIMIT", "400"))
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -117,7 +117,8 @@ class Machine:
 
     def wait_milestone(self, name, limit=LIMIT):
         """The detail behind a milestone of the guest (guest-drivers/linux/README.md)."""
-        return self.wait_for(rf"^oriel: [0-9.]+ {name}(?: (.*))?\n", limit).group(1)
+        # A shell's prompt may be on the line already.
+        return self.wait_for(rf"(?:^|\x1b\[6n|[#$] )oriel: [0-9.]+ {name}(?: (.*))?\n", limit).group(1)
 
     def type(self, text):
         os.write(self.sink, text.encode())
@@ -164,14 +165,17 @@ class Machine:
         with open(self.messages_path, encoding="utf-8", errors="replace") as file:
             return file.read().splitlines()
 
+    def said(self, pattern, since=0):
+        """The match of a regular expression in a line (from one on) that oriel or its picture said, or None."""
+        return next(filter(None, (re.search(pattern, line) for line in self.messages()[since:])), None)
+
     def wait_message(self, pattern, limit=LIMIT):
-        """The match of a regular expression in a line that oriel or its picture said."""
+        """The same, once it is said."""
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline:
-            for line in self.messages():
-                match = re.search(pattern, line)
-                if match:
-                    return match
+            match = self.said(pattern)
+            if match:
+                return match
             check(self.process.poll() is None, f"oriel ended before it said '{pattern}'")
             time.sleep(0.05)
         raise Failure(f"oriel did not say '{pattern}' within {limit} s")
