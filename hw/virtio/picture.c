@@ -55,6 +55,7 @@ struct picture {
 	uint64_t generation; /* guarded by lock: how many processes were started */
 	GPid lock_pid; /* guarded by lock: the process of that generation, 0 once it died */
 	int vhost; /* guarded by lock; -1: taken, or no process runs */
+	bool gave_up; /* guarded by lock: no other will be started */
 };
 
 static bool spawn(struct picture *picture, GError **error);
@@ -96,6 +97,9 @@ static struct question *take_question(struct picture *picture, uint64_t cookie)
 
 static void give_up(struct picture *picture, const char *why)
 {
+	g_mutex_lock(&picture->lock);
+	picture->gave_up = true;
+	g_mutex_unlock(&picture->lock);
 	log_error("%s: %s; the guest goes on without graphics", picture->argv[0], why);
 }
 
@@ -448,6 +452,14 @@ uint64_t picture_generation(struct picture *picture)
 	uint64_t generation = picture->generation;
 	g_mutex_unlock(&picture->lock);
 	return generation;
+}
+
+bool picture_will_run(struct picture *picture)
+{
+	g_mutex_lock(&picture->lock);
+	bool will_run = !picture->gave_up;
+	g_mutex_unlock(&picture->lock);
+	return will_run;
 }
 
 void picture_condemn(struct picture *picture, uint64_t generation, const char *reason)

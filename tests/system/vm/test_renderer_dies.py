@@ -12,6 +12,7 @@ from machine import Machine, check
 from qmp import Qmp
 
 
+WATCHDOG = "no answer for 30 s; it is killed"
 REPLACED = r"killed by signal 9 .*; a new one is started"
 
 
@@ -30,14 +31,29 @@ def loses(machine, qmp, folder, number):
     return answers
 
 
+def reset_while_hung(machine, qmp, folder):
+    """The driver resets a device whose picture hangs: it waits for that a moment, not until the watchdog wakes."""
+    draw_forever(machine)
+    old, since = machine.picture(), len(machine.messages())
+    os.kill(old, signal.SIGSTOP)
+    end_programs(machine)
+    rebind(machine)
+    machine.wait_message(REPLACED)
+    check(machine.said("RESET_DEVICE.*; it is killed", since), "the reset did not replace the picture")
+    check(not machine.said(WATCHDOG, since), "the guest's processor waited until the watchdog woke")
+    draw_reference(machine, qmp, folder, "after-reset")
+
+
 def test(folder):
     with Qmp() as qmp, Machine(folder, shell_options(qmp)) as machine:
         qmp.connect(machine)
         prepare(machine)
         draw_reference(machine, qmp, folder, "before")
         loses(machine, qmp, folder, signal.SIGKILL)
+        reset_while_hung(machine, qmp, folder)
+        since = len(machine.messages())
         answers = loses(machine, qmp, folder, signal.SIGSTOP)
-        check(machine.said("no answer for 30 s; it is killed"), "oriel does not say that its picture hung")
+        check(machine.said(WATCHDOG, since), "oriel does not say that its picture hung")
         check(answers > 1, "the guest's processor waited for the picture")
         machine.type("poweroff -f\n")
         machine.expect_end(0)
