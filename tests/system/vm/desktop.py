@@ -12,8 +12,10 @@ DRAW = f"ORIEL_HOLD=3600 ORIEL_FRAMES=/run/oriel/first-frame LD_PRELOAD=/oriel/f
 DRIVER = "/sys/bus/virtio/drivers/virtio_gpu"
 
 
-def shell_options(qmp):
-    return graphics_guest("oriel.job=shell", mode=MODE) + ["-accel", "soft", "-display", "egl-headless"] + qmp.options()
+def shell_options(qmp, append="", gpu=""):
+    """append: more for the kernel's command line; gpu: more properties of the GPU."""
+    return graphics_guest(f"oriel.job=shell {append}", mode=MODE, gpu=gpu) + [
+        "-accel", "soft", "-display", "egl-headless"] + qmp.options()
 
 
 def prepare(machine):

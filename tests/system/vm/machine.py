@@ -39,13 +39,13 @@ def guest(name):
     return path
 
 
-def graphics_guest(append, *, memory="512M", mode=(256, 192)):
+def graphics_guest(append, *, memory="512M", mode=(256, 192), gpu=""):
     """Options that boot the graphics guest from its disk, whose writes are forgotten."""
     return [
         "-m", memory, "-kernel", guest("vmlinuz"), "-initrd", guest("initrd"),
         "-append", f"console=ttyS0 quiet panic=-1 {append}",
         "-drive", f"file={guest('disk.img')},if=virtio,snapshot=on",
-        "-device", f"virtio-gpu-gl-pci,xres={mode[0]},yres={mode[1]}", "-serial", "stdio",
+        "-device", f"virtio-gpu-gl-pci,xres={mode[0]},yres={mode[1]}" + (gpu and "," + gpu), "-serial", "stdio",
     ]
 
 
