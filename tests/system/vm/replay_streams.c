@@ -32,6 +32,7 @@
 #define BACKING_SIZE 65536u
 #define PULSE_SIZE 4096u
 #define PULSE_TRIES 100
+#define CREATE_TRIES 5000
 #define STREAM_LIMIT_MS 120000 /* far beyond the renderer's watchdog */
 
 struct buffer {
@@ -185,19 +186,31 @@ static bool revive(void)
 	return false;
 }
 
-/* The kernel gives numbers back when the device has answered: a beat of the pulse comes behind that. */
-static bool create_buffers(int fd, const struct good_resource *resources, uint32_t count,
+static bool create_numbered(int fd, const struct good_resource *resources, uint32_t count,
 		struct buffer *ret_buffers)
 {
 	for (unsigned i = 0; i < count; i++) {
 		ret_buffers[i] = create_buffer(fd, &resources[i], BACKING_SIZE);
 		if (ret_buffers[i].id != resources[i].id) {
-			printf("resource %u was given the number %u\n", resources[i].id,
-					ret_buffers[i].id);
+			do {
+				close_buffer(fd, &ret_buffers[i]);
+			} while (i-- > 0);
 			return false;
 		}
 	}
 	return true;
+}
+
+/* The kernel has a number back when the device has answered, and it has looked at the answer. */
+static void create_buffers(int fd, const struct good_resource *resources, uint32_t count,
+		struct buffer *ret_buffers)
+{
+	for (unsigned tries = 0; !create_numbered(fd, resources, count, ret_buffers); tries++) {
+		if (tries == CREATE_TRIES) {
+			die("the kernel does not give out the numbers of the streams");
+		}
+		usleep(2000);
+	}
 }
 
 static void submit(int fd, const struct buffer *buffers, uint32_t count, const uint32_t *words,
@@ -262,9 +275,7 @@ int main(int argc, char **argv)
 	}
 	while (read_stream(file, &header, resources, words)) {
 		int fd = open_device();
-		if (!create_buffers(fd, resources, header.resources, buffers)) {
-			return 1;
-		}
+		create_buffers(fd, resources, header.resources, buffers);
 		submit(fd, buffers, header.resources, words, header.words);
 		close(fd);
 		sent++;
