@@ -58,9 +58,9 @@ def small_guest(append, *, memory="256M"):
 
 
 class Machine:
-    """oriel with its serial port on pipes, or on the terminal given as file descriptor."""
+    """oriel with its serial port on pipes, or on the terminal given as file descriptor; prefix starts it."""
 
-    def __init__(self, folder, options, *, name="oriel", environment=None, terminal=None):
+    def __init__(self, folder, options, *, name="oriel", environment=None, terminal=None, prefix=()):
         os.makedirs(folder, exist_ok=True)
         self.console_path = os.path.join(folder, name + ".console")
         self.messages_path = os.path.join(folder, name + ".stderr")
@@ -72,7 +72,7 @@ class Machine:
         self.started = time.monotonic()
         with open(self.messages_path, "wb") as messages:
             self.process = subprocess.Popen(
-                [program("oriel"), *options], stdin=terminal if terminal is not None else subprocess.PIPE,
+                [*prefix, program("oriel"), *options], stdin=terminal if terminal is not None else subprocess.PIPE,
                 stdout=terminal if terminal is not None else subprocess.PIPE, stderr=messages,
                 env={**os.environ, **(environment or {})}, start_new_session=True)
         self.reader = None

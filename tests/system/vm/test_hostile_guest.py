@@ -23,19 +23,22 @@ def make_disk(folder, streams):
     """A disk with the streams and what sends them."""
     content, disk = os.path.join(folder, "content"), os.path.join(folder, "streams.img")
     os.makedirs(content)
-    subprocess.run([program("tests/system/vm/make_streams"), os.path.join(content, "streams"), *map(str, streams)],
-                   check=True)
+    file = os.path.join(content, "streams")
+    subprocess.run([program("tests/system/vm/make_streams"), file, *map(str, streams)], check=True)
     shutil.copy(program("tests/system/vm/replay_streams"), content)
-    size = os.path.getsize(os.path.join(content, "streams")) // 2**20
-    subprocess.run([need("mke2fs"), "-qF", "-t", "ext4", "-O", "^has_journal", "-d", content, disk, f"{size + size // 8 + 8}M"],
-                   stdout=subprocess.DEVNULL, check=True)
+    size = os.path.getsize(file) // 2**20
+    subprocess.run([need("mke2fs"), "-qF", "-t", "ext4", "-O", "^has_journal", "-d", content, disk,
+                    f"{size + size // 8 + 8}M"], stdout=subprocess.DEVNULL, check=True)
     shutil.rmtree(content)
     return disk
 
 
+def number(name, default):
+    return int(os.environ.get("ORIEL_HOSTILE_" + name, default))
+
+
 def test(folder):
-    count = int(os.environ.get("ORIEL_HOSTILE_STREAMS", "300"))
-    seed, first = (int(os.environ.get("ORIEL_HOSTILE_" + name, default)) for name, default in (("SEED", 1), ("FIRST", 0)))
+    count, seed, first = number("STREAMS", 300), number("SEED", 1), number("FIRST", 0)
     disk = make_disk(folder, (seed, first, count))
     with Qmp() as qmp:
         options = shell_options(qmp, "virtio_gpu.virglhack=0 drm_kms_helper.fbdev_emulation=0", f"hang_time={HANG_MS}")

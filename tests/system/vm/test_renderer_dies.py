@@ -17,7 +17,7 @@ REPLACED = r"killed by signal 9 .*; a new one is started"
 
 
 def loses(machine, qmp, folder, number):
-    """The picture gets the signal in the middle of a drawing guest: how often the shell answered until it was replaced."""
+    """The picture gets the signal while the guest draws: how often the shell answered until it was replaced."""
     draw_forever(machine)
     old, since, answers = machine.picture(), len(machine.messages()), 0
     os.kill(old, number)
