@@ -23,8 +23,11 @@ extern char **environ;
 #define RESTART_LIMIT 100
 #define RESTART_WINDOW_US (60 * G_USEC_PER_SEC)
 #define PING_INTERVAL_MS 2000
-/* More than the renderer may take for one request (its own watchdog comes first). */
-#define PING_TIMEOUT_US (30 * G_USEC_PER_SEC)
+/*
+ * 30 s, more than the renderer may take for one request (its own watchdog comes first). Counted in
+ * pings, not read from a clock: it goes on while a debugger or a shell has stopped both of us.
+ */
+#define PINGS_UNANSWERED 15
 #define QUIT_TIMEOUT_US (2 * G_USEC_PER_SEC)
 
 /* A question that is not answered yet; one of the two callbacks is set. */
@@ -47,7 +50,7 @@ struct picture {
 	bool said_hello;
 	GQueue questions; /* struct question *, oldest first */
 	uint64_t next_cookie;
-	int64_t last_pong_us;
+	unsigned unanswered; /* pings since the last pong */
 	int64_t window_start_us;
 	unsigned restarts;
 
@@ -55,6 +58,7 @@ struct picture {
 	uint64_t generation; /* guarded by lock: how many processes were started */
 	GPid lock_pid; /* guarded by lock: the process of that generation, 0 once it died */
 	int vhost; /* guarded by lock; -1: taken, or no process runs */
+	bool gave_up; /* guarded by lock: no other will be started */
 };
 
 static bool spawn(struct picture *picture, GError **error);
@@ -96,6 +100,9 @@ static struct question *take_question(struct picture *picture, uint64_t cookie)
 
 static void give_up(struct picture *picture, const char *why)
 {
+	g_mutex_lock(&picture->lock);
+	picture->gave_up = true;
+	g_mutex_unlock(&picture->lock);
 	log_error("%s: %s; the guest goes on without graphics", picture->argv[0], why);
 }
 
@@ -174,7 +181,7 @@ static void handle_hello(struct picture *picture, const struct control_message *
 	picture->hello.display[sizeof(picture->hello.display) - 1] = '\0';
 	picture->said_hello = true;
 	picture->was_ready = true;
-	picture->last_pong_us = g_get_monotonic_time();
+	picture->unanswered = 0;
 	log_debug("picture: %s on %s", picture->hello.renderer, picture->hello.display);
 
 	if (again) {
@@ -217,7 +224,7 @@ static void dispatch(struct picture *picture, const struct control_message *mess
 		handle_hello(picture, message);
 		break;
 	case CONTROL_PONG:
-		picture->last_pong_us = g_get_monotonic_time();
+		picture->unanswered = 0;
 		break;
 	case CONTROL_SCREENDUMP_DONE:
 		handle_dump_done(picture, message);
@@ -271,9 +278,8 @@ static gboolean handle_ping(gpointer opaque)
 	};
 
 	if (picture->said_hello) {
-		if (g_get_monotonic_time() - picture->last_pong_us > PING_TIMEOUT_US) {
+		if (picture->unanswered++ == PINGS_UNANSWERED) {
 			picture_condemn(picture, picture_generation(picture), "no answer for 30 s");
-			picture->last_pong_us = g_get_monotonic_time();
 		}
 		/* silence is noticed anyway */
 		(void)control_send(picture->control, &message, NULL);
@@ -448,6 +454,14 @@ uint64_t picture_generation(struct picture *picture)
 	uint64_t generation = picture->generation;
 	g_mutex_unlock(&picture->lock);
 	return generation;
+}
+
+bool picture_will_run(struct picture *picture)
+{
+	g_mutex_lock(&picture->lock);
+	bool will_run = !picture->gave_up;
+	g_mutex_unlock(&picture->lock);
+	return will_run;
 }
 
 void picture_condemn(struct picture *picture, uint64_t generation, const char *reason)

@@ -47,6 +47,9 @@ int picture_take_socket(struct picture *picture, uint64_t *ret_generation);
 /* Which process runs now; grows with each. Any thread. */
 uint64_t picture_generation(struct picture *picture);
 
+/* Whether a process runs or will be started; false once they die too often. Any thread. */
+bool picture_will_run(struct picture *picture);
+
 /*
  * The process of that generation does not do its duty (a message timed out): it is killed and
  * replaced. Nothing happens if it was replaced already. Any thread.

@@ -25,8 +25,14 @@
 #define RING_FEATURES \
 	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_INDIRECT_DESC) | BIT(VIRTIO_F_RING_EVENT_IDX))
 
-/* A back end that is silent for this long, longer than its own watchdog, is given up. */
-#define REPLY_TIMEOUT_S 30
+/* A new back end answers when its renderer has started. */
+#define START_TIMEOUT_S 30
+/*
+ * One that runs answers at once, unless it carries out a reset and the renderer is busy: what is
+ * reset may be replaced as well. A vCPU waits, which must not last until the guest's own watchdogs
+ * (20 s in Linux) take it for dead.
+ */
+#define REPLY_TIMEOUT_S 5
 /* Half a message of its own holds the main loop up for this long, once. */
 #define CHANNEL_TIMEOUT_S 1
 
@@ -210,6 +216,14 @@ static gboolean handle_channel(int fd, GIOCondition condition, gpointer opaque)
 	return G_SOURCE_CONTINUE;
 }
 
+static void set_reply_timeout(struct vhost_user_frontend *frontend, time_t seconds)
+{
+	const struct timeval timeout = {.tv_sec = seconds};
+
+	(void)setsockopt(frontend->socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	(void)setsockopt(frontend->socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+}
+
 static bool open_channel(struct vhost_user_frontend *frontend, GError **error)
 {
 	const struct timeval timeout = {.tv_sec = CHANNEL_TIMEOUT_S};
@@ -270,19 +284,18 @@ static bool setup_inflight(struct vhost_user_frontend *frontend, GError **error)
 bool vhost_user_frontend_connect(
 		struct vhost_user_frontend *frontend, int take_socket, GError **error)
 {
-	const struct timeval timeout = {.tv_sec = REPLY_TIMEOUT_S};
 	uint64_t features, protocol;
 
 	vhost_user_frontend_disconnect(frontend);
 	frontend->socket = take_socket;
 	frontend->protocol_features = 0;
-	(void)setsockopt(take_socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	(void)setsockopt(take_socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	set_reply_timeout(frontend, START_TIMEOUT_S);
 
 	if (!ask_u64(frontend, VHOST_USER_GET_FEATURES, &features, error) ||
 			!ask_u64(frontend, VHOST_USER_GET_PROTOCOL_FEATURES, &protocol, error)) {
 		return false;
 	}
+	set_reply_timeout(frontend, REPLY_TIMEOUT_S);
 	if ((protocol & PROTOCOL_NEEDED) != PROTOCOL_NEEDED) {
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
 				"vhost-user: the back end lacks protocol features %#" G_GINT64_MODIFIER

@@ -6,7 +6,6 @@
 #include "hw/virtio/virtio_gpu_pci.h"
 
 #include "core/base/log.h"
-#include "core/virtio/virtio_gpu.h"
 #include "hw/pc/machine.h"
 
 #include <string.h>
@@ -46,6 +45,7 @@ static bool ensure_connected(struct virtio_gpu_pci *gpu)
 	if (socket < 0) {
 		return false;
 	}
+	g_atomic_int_set(&gpu->space_stale, true);
 	if (!vhost_user_frontend_connect(gpu->frontend, socket, &error)) {
 		back_end_failed(gpu, error);
 		return false;
@@ -60,19 +60,32 @@ static uint64_t gpu_features(struct virtio_device *device)
 	return ensure_connected(gpu) ? vhost_user_frontend_features(gpu->frontend) : 0;
 }
 
+/* Asks only for what may have changed: the vCPU that reads waits for the answer. */
+static void refresh_space(struct virtio_gpu_pci *gpu)
+{
+	struct virtio_gpu_config space;
+	g_autoptr(GError) error = NULL;
+
+	if (!ensure_connected(gpu) ||
+			!g_atomic_int_compare_and_exchange(&gpu->space_stale, true, false)) {
+		return;
+	}
+	if (vhost_user_frontend_get_config(gpu->frontend, 0, &space, sizeof(space), &error)) {
+		gpu->space = space;
+	} else {
+		back_end_failed(gpu, error);
+	}
+}
+
 static void gpu_config_read(struct virtio_device *device, unsigned offset, void *buf, unsigned len)
 {
 	struct virtio_gpu_pci *gpu = gpu_of(device);
-	struct virtio_gpu_config config = {.num_scanouts = 1};
-	g_autoptr(GError) error = NULL;
 
-	if (ensure_connected(gpu) && !vhost_user_frontend_get_config(gpu->frontend, 0, &config,
-						     sizeof(config), &error)) {
-		back_end_failed(gpu, error);
-	}
+	refresh_space(gpu);
 	memset(buf, 0, len);
-	if (offset < sizeof(config)) {
-		memcpy(buf, (const char *)&config + offset, MIN(len, sizeof(config) - offset));
+	if (offset < sizeof(gpu->space)) {
+		memcpy(buf, (const char *)&gpu->space + offset,
+				MIN(len, sizeof(gpu->space) - offset));
 	}
 }
 
@@ -85,6 +98,7 @@ static void gpu_config_write(
 	if (offset != offsetof(struct virtio_gpu_config, events_clear) || len != 4) {
 		return; /* read-only */
 	}
+	g_atomic_int_set(&gpu->space_stale, true);
 	if (ensure_connected(gpu) &&
 			!vhost_user_frontend_set_config(gpu->frontend, offset, buf, len, &error)) {
 		back_end_failed(gpu, error);
@@ -109,7 +123,11 @@ static bool gpu_start(struct virtio_device *device)
 {
 	struct virtio_gpu_pci *gpu = gpu_of(device);
 
-	return ensure_connected(gpu) && start_rings(gpu);
+	if (!ensure_connected(gpu)) {
+		/* A new process gets the rings when it says hello. */
+		return picture_will_run(gpu->picture);
+	}
+	return start_rings(gpu);
 }
 
 static void gpu_stop(struct virtio_device *device)
@@ -142,6 +160,7 @@ static void handle_config_changed(struct vhost_user_frontend_events *events)
 {
 	struct virtio_gpu_pci *gpu = container_of(events, struct virtio_gpu_pci, frontend_events);
 
+	g_atomic_int_set(&gpu->space_stale, true);
 	virtio_config_changed(&gpu->device);
 }
 
@@ -210,6 +229,7 @@ static bool gpu_realize(struct device *base, struct machine *machine, GError **e
 	if (!virtio_device_init(&gpu->device, &gpu_impl, machine, error)) {
 		return false;
 	}
+	gpu->space = (struct virtio_gpu_config){.num_scanouts = 1};
 	gpu->frontend_events.config_changed = handle_config_changed;
 	gpu->frontend = vhost_user_frontend_create(&gpu->device, &gpu->frontend_events);
 	gpu->writer.sync = sync_writes;

@@ -3,6 +3,7 @@
 #ifndef HW_VIRTIO_VIRTIO_GPU_PCI_H
 #define HW_VIRTIO_VIRTIO_GPU_PCI_H
 
+#include "core/virtio/virtio_gpu.h"
 #include "hw/pc/machine.h"
 #include "hw/virtio/picture.h"
 #include "hw/virtio/vhost_user_frontend.h"
@@ -37,6 +38,8 @@ struct virtio_gpu_pci {
 	struct external_writer writer;
 	uint64_t generation; /* the process the front end is connected to; guarded by device.lock */
 	uint64_t rings_generation; /* the process that has the rings; guarded by device.lock */
+	struct virtio_gpu_config space; /* last known configuration space; guarded by device.lock */
+	gint space_stale; /* it may have changed since; atomic */
 };
 
 extern const struct device_class virtio_gpu_pci_class, virtio_gpu_gl_pci_class;

@@ -9,8 +9,8 @@ import subprocess
 import threading
 import time
 
-# For anything a machine does: far beyond what a busy host takes, so that only a hang reaches it.
-LIMIT = 400
+# For anything a machine does, seconds: far beyond what a busy host takes, so that only a hang reaches it.
+LIMIT = int(os.environ.get("ORIEL_LIMIT", "400"))
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -39,13 +39,13 @@ def guest(name):
     return path
 
 
-def graphics_guest(append, *, memory="512M", mode=(256, 192)):
+def graphics_guest(append, *, memory="512M", mode=(256, 192), gpu=""):
     """Options that boot the graphics guest from its disk, whose writes are forgotten."""
     return [
         "-m", memory, "-kernel", guest("vmlinuz"), "-initrd", guest("initrd"),
         "-append", f"console=ttyS0 quiet panic=-1 {append}",
         "-drive", f"file={guest('disk.img')},if=virtio,snapshot=on",
-        "-device", f"virtio-gpu-gl-pci,xres={mode[0]},yres={mode[1]}", "-serial", "stdio",
+        "-device", f"virtio-gpu-gl-pci,xres={mode[0]},yres={mode[1]}" + (gpu and "," + gpu), "-serial", "stdio",
     ]
 
 
@@ -58,9 +58,9 @@ def small_guest(append, *, memory="256M"):
 
 
 class Machine:
-    """oriel with its serial port on pipes, or on the terminal given as file descriptor."""
+    """oriel with its serial port on pipes, or on the terminal given as file descriptor; prefix starts it."""
 
-    def __init__(self, folder, options, *, name="oriel", environment=None, terminal=None):
+    def __init__(self, folder, options, *, name="oriel", environment=None, terminal=None, prefix=()):
         os.makedirs(folder, exist_ok=True)
         self.console_path = os.path.join(folder, name + ".console")
         self.messages_path = os.path.join(folder, name + ".stderr")
@@ -72,7 +72,7 @@ class Machine:
         self.started = time.monotonic()
         with open(self.messages_path, "wb") as messages:
             self.process = subprocess.Popen(
-                [program("oriel"), *options], stdin=terminal if terminal is not None else subprocess.PIPE,
+                [*prefix, program("oriel"), *options], stdin=terminal if terminal is not None else subprocess.PIPE,
                 stdout=terminal if terminal is not None else subprocess.PIPE, stderr=messages,
                 env={**os.environ, **(environment or {})}, start_new_session=True)
         self.reader = None
@@ -117,7 +117,8 @@ class Machine:
 
     def wait_milestone(self, name, limit=LIMIT):
         """The detail behind a milestone of the guest (guest-drivers/linux/README.md)."""
-        return self.wait_for(rf"^oriel: [0-9.]+ {name}(?: (.*))?\n", limit).group(1)
+        # A shell's prompt may be on the line already.
+        return self.wait_for(rf"(?:^|\x1b\[6n|[#$] )oriel: [0-9.]+ {name}(?: (.*))?\n", limit).group(1)
 
     def type(self, text):
         os.write(self.sink, text.encode())
@@ -164,14 +165,17 @@ class Machine:
         with open(self.messages_path, encoding="utf-8", errors="replace") as file:
             return file.read().splitlines()
 
+    def said(self, pattern, since=0):
+        """The match of a regular expression in a line (from one on) that oriel or its picture said, or None."""
+        return next(filter(None, (re.search(pattern, line) for line in self.messages()[since:])), None)
+
     def wait_message(self, pattern, limit=LIMIT):
-        """The match of a regular expression in a line that oriel or its picture said."""
+        """The same, once it is said."""
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline:
-            for line in self.messages():
-                match = re.search(pattern, line)
-                if match:
-                    return match
+            match = self.said(pattern)
+            if match:
+                return match
             check(self.process.poll() is None, f"oriel ended before it said '{pattern}'")
             time.sleep(0.05)
         raise Failure(f"oriel did not say '{pattern}' within {limit} s")
