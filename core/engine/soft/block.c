@@ -5,6 +5,7 @@
 #include "core/engine/soft/exec.h"
 #include "core/engine/soft/operand.h"
 #include "core/engine/soft/trace.h"
+#include "core/engine/soft/translator/translate.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -89,13 +90,14 @@ static struct code_entry *map_get(struct code_map *map, uint64_t physical)
 	return &chunk[number & ((1u << MAP_CHUNK_BITS) - 1)];
 }
 
-void code_map_written(struct code_map *map, uint64_t physical, uint64_t len)
+bool code_map_written(struct code_map *map, uint64_t physical, uint64_t len)
 {
 	uint64_t page = physical & ~(GUEST_PAGE_SIZE - 1);
 	uint64_t last;
+	bool found = false;
 
 	if (len == 0) {
-		return;
+		return false;
 	}
 	last = (physical + len - 1) & ~(GUEST_PAGE_SIZE - 1);
 	/*
@@ -106,10 +108,11 @@ void code_map_written(struct code_map *map, uint64_t physical, uint64_t len)
 	for (;; page += GUEST_PAGE_SIZE) {
 		struct code_entry *entry = map_peek(map, page);
 		if (entry && __atomic_load_n(&entry->users, __ATOMIC_RELAXED)) {
-			__atomic_fetch_add(&entry->generation, 1, __ATOMIC_RELEASE);
+			__atomic_fetch_add(&entry->generation, 1, __ATOMIC_SEQ_CST);
+			found = true;
 		}
 		if (page == last) {
-			return;
+			return found;
 		}
 	}
 }
@@ -198,9 +201,35 @@ void block_cache_clear(struct block_cache *cache)
 	for (size_t i = 0; i < BLOCK_JUMPS; i++) {
 		cache->jumps[i].context = BLOCK_NO_CONTEXT;
 	}
+	if (cache->translator) {
+		translator_clear(cache->translator);
+	}
+	cache->full = false;
 	cache->arena_used = 0;
 	cache->running = NULL;
 	cache->clears++;
+}
+
+static bool translation_stale(const struct block *block)
+{
+	return !block_fresh(block) || (block->second_page &&
+						      __atomic_load_n(block->second_generation_now,
+								      __ATOMIC_ACQUIRE) !=
+								      block->second_generation);
+}
+
+void block_cache_review(struct block_cache *cache)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(cache->pages) && cache->translator; i++) {
+		for (struct code_page *page = cache->pages[i]; page; page = page->next) {
+			for (unsigned k = 0; k < page->blocks->len; k++) {
+				struct block *block = g_ptr_array_index(page->blocks, k);
+				if (translation_stale(block)) {
+					translator_kill(cache->translator, block);
+				}
+			}
+		}
+	}
 }
 
 void block_cache_destroy(struct block_cache *cache)
@@ -247,6 +276,9 @@ static void block_leave_page(struct block_cache *cache, struct block *block, uin
 static void block_kill(struct block_cache *cache, struct block *block)
 {
 	block->dead = true;
+	if (cache->translator) {
+		translator_kill(cache->translator, block);
+	}
 	cache->killed++;
 	block_forget(cache, block);
 	block_leave_page(cache, block, block->physical);

@@ -34,6 +34,9 @@ struct block {
 	uint8_t count; /* of instructions, at least one */
 	uint8_t mode; /* enum insn_mode */
 	bool dead; /* its bytes changed: not to be entered again */
+	bool untranslatable; /* the translator will not have it */
+	uint8_t heat; /* how often it was interpreted, up to what makes it worth translating */
+	const uint8_t *translation[TLB_ALIGNED]; /* by TLB set: far entries; NULL: none */
 	/*
 	 * After the last instruction execution goes on at next_rip with nothing else to see to: no
 	 * change of mode, privilege or interrupt flag is possible.
@@ -98,6 +101,8 @@ struct block_cache {
 	uint8_t *arena; /* blocks live here until all of them are dropped at once */
 	size_t arena_used;
 	uint64_t clears; /* how often everything was dropped: pointers from before are void */
+	bool full; /* no room for code: everything is to be dropped between two blocks */
+	struct translator *translator; /* NULL: none */
 	uint64_t decoded, killed; /* blocks; statistics */
 
 	/* By map and opcode: what raised #UD and was reported. exec_undefined()'s. */
@@ -107,8 +112,10 @@ struct block_cache {
 struct code_map *code_map_create(void);
 void code_map_destroy(struct code_map *map);
 
-/* Memory was written by a device or by another process. Any thread; after the bytes are there. */
-void code_map_written(struct code_map *map, uint64_t physical, uint64_t len);
+/*
+ * Memory was written by a device or by another process. Any thread; after the bytes are there. True if there was code.
+ */
+bool code_map_written(struct code_map *map, uint64_t physical, uint64_t len);
 
 struct block_cache *block_cache_create(struct code_map *map);
 void block_cache_destroy(struct block_cache *cache);
@@ -122,6 +129,9 @@ void block_cache_clear(struct block_cache *cache);
  * everything (clears counts).
  */
 struct block *block_lookup(struct cpu *cpu, uint64_t linear);
+
+/* Takes the translations of blocks whose pages were written since: they are made anew if they still hold. */
+void block_cache_review(struct block_cache *cache);
 
 /* The cheap half: whether the block may be entered at once. */
 static inline bool block_fresh(const struct block *block)

@@ -57,16 +57,22 @@ enum tlb_set {
 
 #define TLB_BITS 10
 #define TLB_ENTRIES (1u << TLB_BITS)
-#define TLB_INVALID UINT64_MAX
+/*
+ * What an empty entry has for a tag: not canonical, and of an address that belongs to another entry, so that a
+ * difference from it is never small.
+ */
+#define TLB_INVALID(index) (BIT(63) | (uint64_t)((index) ^ 1) << 12)
+#define TLB_IS_INVALID(tag) ((tag) >> 48 == 0x8000)
+#define TLB_FETCH_INVALID UINT64_MAX
 
 /*
- * tag is the linear page address (bits 0-11 zero) or TLB_INVALID; host = linear + addend. An entry
+ * tag is the linear page address (bits 0-11 zero) or TLB_INVALID; page is where the host has it. An entry
  * is present only where the access may go straight to RAM: a write entry exists only when the page
  * is writable RAM, its dirty bit is set in the page tables, and no decoded code comes from it.
  */
 struct tlb_entry {
 	uint64_t tag;
-	uint64_t addend;
+	uint64_t page;
 };
 
 struct tlb {
@@ -112,6 +118,7 @@ enum cpu_request {
 	CPU_REQUEST_EXIT = 1 << 4, /* return from the run loop: pause, debugger, shutdown */
 	CPU_REQUEST_TLB_FLUSH = 1 << 5,
 	CPU_REQUEST_RESET = 1 << 6,
+	CPU_REQUEST_CODE = 1 << 7, /* translated code may be out of date */
 };
 
 enum cpu_activity {
@@ -140,6 +147,18 @@ struct cpu {
 	uint8_t interrupt_shadow;
 	/* bit per enum x86_segment_reg: needs limit or type checks; 0 in 64-bit mode */
 	uint8_t segments_checked;
+
+	/* Translated code's; translator/code.h. */
+	struct cpu *self;
+	uint64_t page_rip; /* of the page that execution is in */
+	uint64_t scratch[3];
+	const void *jumps; /* targets of jumps between pages */
+	uint64_t exit_site; /* of the jump that was left by */
+	uint64_t branch; /* the branch under way: how rsp moved << 16, offset in its page */
+	uint16_t packed_flags; /* arithmetic flags as flags_pack() has them */
+	bool sse_native; /* SSE instructions need no checks: XMM and MXCSR may be the host's */
+	uint32_t in_code; /* atomic: 1 while translated code runs */
+
 	uint64_t instructions; /* executed so far, this vCPU; statistics and virtual time */
 
 	struct x86_segment seg[X86_SEGMENT_COUNT]; /* hidden parts included */
@@ -201,6 +220,7 @@ struct cpu {
 	struct soft_engine *engine;
 	struct apic *apic;
 	struct block_cache *blocks;
+	struct translator *translator; /* NULL: everything is interpreted */
 	struct guest_memory *memory;
 	struct address_space *space, *ports;
 

@@ -163,7 +163,7 @@ static inline bool lock_is_cheap(const void *host, unsigned size)
 			const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)]; \
 			if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
 				uint##bits##_t value; \
-				memcpy(&value, (const void *)(uintptr_t)(linear + entry->addend), \
+				memcpy(&value, (const void *)tlb_host(entry, linear), \
 						(bits) / 8); \
 				return value; \
 			} \
@@ -177,7 +177,7 @@ static inline bool lock_is_cheap(const void *host, unsigned size)
 			uint64_t linear = memory_linear64(cpu, insn); \
 			const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)]; \
 			if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
-				memcpy((void *)(uintptr_t)(linear + entry->addend), &value, \
+				memcpy((void *)tlb_host(entry, linear), &value, \
 						(bits) / 8); \
 				return; \
 			} \
@@ -192,7 +192,7 @@ static inline bool lock_is_cheap(const void *host, unsigned size)
 			const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)]; \
 			*ret_linear = linear; \
 			if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
-				return (uint##bits##_t *)(uintptr_t)(linear + entry->addend); \
+				return (uint##bits##_t *)(void *)tlb_host(entry, linear); \
 			} \
 		} \
 		return memory_change_slow(cpu, insn, (bits) / 8, ret_linear); \

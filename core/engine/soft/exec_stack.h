@@ -27,7 +27,7 @@ static inline void exec_push64(struct cpu *cpu, uint64_t value)
 	const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)];
 
 	if (likely(tlb_hit(entry, linear, 8))) {
-		memcpy((void *)(uintptr_t)(linear + entry->addend), &value, 8);
+		memcpy((void *)tlb_host(entry, linear), &value, 8);
 		cpu->regs[X86_RSP] = linear;
 	} else {
 		exec_push64_slow(cpu, value);
@@ -41,7 +41,7 @@ static inline uint64_t exec_peek64(struct cpu *cpu)
 	uint64_t value;
 
 	if (likely(tlb_hit(entry, linear, 8))) {
-		memcpy(&value, (const void *)(uintptr_t)(linear + entry->addend), 8);
+		memcpy(&value, (const void *)tlb_host(entry, linear), 8);
 		return value;
 	}
 	return exec_peek64_slow(cpu);

@@ -53,6 +53,13 @@ static inline void fpu_check_sse(struct cpu *cpu)
 	}
 }
 
+/* Whether SSE instructions can run on the host without a look: allowed, and all exceptions masked. */
+static inline bool fpu_sse_unchecked(const struct cpu *cpu)
+{
+	return !(cpu->cr0 & (X86_CR0_EM | X86_CR0_TS)) && (cpu->cr4 & X86_CR4_OSFXSR) &&
+	       (cpu->fx.mxcsr & MXCSR_MASKS) == MXCSR_MASKS;
+}
+
 /* #NM, #MF for an x87 instruction; one of the no-wait kind ignores pending exceptions. */
 static inline void fpu_check_x87(struct cpu *cpu, bool waits)
 {
@@ -115,7 +122,7 @@ static inline const void *fpu_read(
 	const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)];
 
 	if (likely(tlb_hit(entry, linear, (unsigned)size))) {
-		return (const void *)(uintptr_t)(linear + entry->addend);
+		return (const void *)tlb_host(entry, linear);
 	}
 	mmu_load_bytes(cpu, linear, bounce->bytes, size);
 	return bounce->bytes;
@@ -127,7 +134,7 @@ static inline void fpu_write(struct cpu *cpu, uint64_t linear, const void *value
 	const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)];
 
 	if (likely(tlb_hit(entry, linear, (unsigned)size))) {
-		memcpy((void *)(uintptr_t)(linear + entry->addend), value, size);
+		memcpy((void *)tlb_host(entry, linear), value, size);
 		return;
 	}
 	mmu_store_bytes(cpu, linear, value, size);

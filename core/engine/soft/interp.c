@@ -5,6 +5,8 @@
 #include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/operand.h"
 #include "core/engine/soft/trace.h"
+#include "core/engine/soft/translator/code.h"
+#include "core/engine/soft/translator/translate.h"
 
 /* Values that sigsetjmp() returns: cpu_raise*() gives any other but 0. */
 #define UNWIND_RESTART 2
@@ -47,6 +49,11 @@ static inline struct block *enter(struct cpu *cpu)
 		return jump->block;
 	}
 	return enter_slow(cpu, linear);
+}
+
+struct block *interp_enter(struct cpu *cpu)
+{
+	return enter(cpu);
 }
 
 /* Remembers that next follows block, if both are sure to be mapped together. */
@@ -178,6 +185,19 @@ static void run_blocks(struct cpu *cpu)
 	struct block *block = cpu->rip <= limit ? enter(cpu) : NULL;
 
 	while (likely(block && cpu->rip + block->bytes - 1 <= limit)) {
+		const uint8_t *translation =
+				cpu->translator ? translator_find(cpu->translator, block) : NULL;
+		if (translation) {
+			if (!translator_run(cpu->translator, translation)) {
+				return;
+			}
+			block = enter(cpu);
+			continue;
+		}
+		if (unlikely(cpu->blocks->full)) {
+			block_cache_clear(cpu->blocks);
+			return;
+		}
 		run_block(cpu, block);
 		if (unlikely(!block->chains || __atomic_load_n(&cpu->request, __ATOMIC_RELAXED))) {
 			cpu->blocks->running = NULL;
@@ -237,6 +257,10 @@ static bool attend(struct cpu *cpu)
 {
 	const uint32_t leave = CPU_REQUEST_EXIT | CPU_REQUEST_RESET | CPU_REQUEST_INIT;
 
+	if (__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) & CPU_REQUEST_CODE) {
+		__atomic_fetch_and(&cpu->request, ~(uint32_t)CPU_REQUEST_CODE, __ATOMIC_SEQ_CST);
+		block_cache_review(cpu->blocks);
+	}
 	while (interrupt_poll(cpu) == INTERRUPT_STOP) {
 		if (cpu->activity != CPU_HALTED ||
 				(__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) & leave)) {
@@ -249,6 +273,9 @@ static bool attend(struct cpu *cpu)
 
 void cpu_run(struct cpu *cpu)
 {
+	if (cpu->translator) {
+		code_set_gs(cpu);
+	}
 	int reason = sigsetjmp(cpu->unwind, 0);
 
 	if (reason != 0) {

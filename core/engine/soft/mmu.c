@@ -109,7 +109,7 @@ static void fill(struct cpu *cpu, unsigned set, uint64_t linear, const struct wa
 	unsigned index = tlb_index(linear);
 	struct tlb_entry entry = {
 			.tag = page,
-			.addend = (uint64_t)(uintptr_t)place->host - linear,
+			.page = (uint64_t)(uintptr_t)place->host - PAGE_OFFSET(linear),
 	};
 
 	if (set == TLB_ALIGNED || debug_watches_page(cpu, page)) {
@@ -324,7 +324,7 @@ static uint64_t load_fast(struct cpu *cpu, unsigned set, uint64_t linear, unsign
 	const struct tlb_entry *entry = &cpu->tlbs[set].read[tlb_index(linear)];
 
 	if (tlb_hit(entry, linear, size)) {
-		return host_load((const uint8_t *)(uintptr_t)(linear + entry->addend), size);
+		return host_load(tlb_host(entry, linear), size);
 	}
 	return load_in(cpu, set, linear, size);
 }
@@ -335,7 +335,7 @@ static void store_fast(
 	const struct tlb_entry *entry = &cpu->tlbs[set].write[tlb_index(linear)];
 
 	if (tlb_hit(entry, linear, size)) {
-		host_store((uint8_t *)(uintptr_t)(linear + entry->addend), value, size);
+		host_store(tlb_host(entry, linear), value, size);
 		return;
 	}
 	store_in(cpu, set, linear, value, size);
@@ -455,7 +455,7 @@ void *mmu_host_write(struct cpu *cpu, uint64_t linear, size_t len)
 	const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)];
 
 	if (PAGE_OF(linear) == entry->tag && PAGE_OF(linear + len - 1) == entry->tag) {
-		return (void *)(uintptr_t)(linear + entry->addend);
+		return (void *)tlb_host(entry, linear);
 	}
 	return host_range(cpu, linear, len, MMU_WRITE);
 }
@@ -465,7 +465,7 @@ const void *mmu_host_read(struct cpu *cpu, uint64_t linear, size_t len)
 	const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)];
 
 	if (PAGE_OF(linear) == entry->tag && PAGE_OF(linear + len - 1) == entry->tag) {
-		return (const void *)(uintptr_t)(linear + entry->addend);
+		return (const void *)tlb_host(entry, linear);
 	}
 	return host_range(cpu, linear, len, MMU_READ);
 }

@@ -97,13 +97,19 @@ static inline bool tlb_hit(const struct tlb_entry *entry, uint64_t linear, unsig
 	       (linear & ~(GUEST_PAGE_SIZE - 1)) == entry->tag;
 }
 
+/* Where the host has a linear address that the entry is for. */
+static inline uint8_t *tlb_host(const struct tlb_entry *entry, uint64_t linear)
+{
+	return (uint8_t *)(uintptr_t)(entry->page + (linear & (GUEST_PAGE_SIZE - 1)));
+}
+
 #define MMU_DEFINE_ACCESS(bits) \
 	static inline uint##bits##_t mmu_load##bits(struct cpu *cpu, uint64_t linear) \
 	{ \
 		const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)]; \
 		if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
 			uint##bits##_t value; \
-			memcpy(&value, (const void *)(uintptr_t)(linear + entry->addend), \
+			memcpy(&value, (const void *)tlb_host(entry, linear), \
 					(bits) / 8); \
 			return value; \
 		} \
@@ -113,7 +119,7 @@ static inline bool tlb_hit(const struct tlb_entry *entry, uint64_t linear, unsig
 	{ \
 		const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)]; \
 		if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
-			memcpy((void *)(uintptr_t)(linear + entry->addend), &value, (bits) / 8); \
+			memcpy((void *)tlb_host(entry, linear), &value, (bits) / 8); \
 			return; \
 		} \
 		mmu_store_slow(cpu, linear, value, (bits) / 8); \

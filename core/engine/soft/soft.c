@@ -13,8 +13,12 @@
 #include "core/engine/soft/cpu.h"
 #include "core/engine/soft/interp.h"
 #include "core/engine/soft/mmu.h"
+#include "core/engine/soft/translator/translate.h"
 
 #include <x86intrin.h>
+
+/* Bytes of translated code that a vCPU keeps. */
+#define CODE_SIZE (32 * MiB)
 
 struct soft_engine {
 	struct engine base;
@@ -111,11 +115,32 @@ static const struct irqchip_impl soft_irqchip_impl = {
 		.route_destroy = soft_route_destroy,
 };
 
+/*
+ * Waits until no vCPU is in translated code that was made before; one that is elsewhere looks at its request before it goes
+ * back. A vCPU's own thread has left the code to be here.
+ */
+static void recall_translations(struct soft_engine *soft)
+{
+	g_mutex_lock(&soft->lock);
+	for (guint i = 0; i < soft->cpus->len; i++) {
+		struct cpu *cpu = g_ptr_array_index(soft->cpus, i);
+		cpu_request(cpu, CPU_REQUEST_CODE);
+		while (__atomic_load_n(&cpu->in_code, __ATOMIC_SEQ_CST) &&
+				(__atomic_load_n(&cpu->request, __ATOMIC_SEQ_CST) &
+						CPU_REQUEST_CODE)) {
+			g_thread_yield();
+		}
+	}
+	g_mutex_unlock(&soft->lock);
+}
+
 static void soft_memory_written(struct guest_write_hook *hook, uint64_t guest, uint64_t len)
 {
 	struct soft_engine *soft = container_of(hook, struct soft_engine, write_hook);
 
-	code_map_written(soft->code, guest, len);
+	if (code_map_written(soft->code, guest, len)) {
+		recall_translations(soft);
+	}
 }
 
 static void request_flushes(struct soft_engine *soft)
@@ -168,6 +193,7 @@ static void destroy_cpu(void *opaque)
 
 	apic_destroy(cpu->apic);
 	block_cache_destroy(cpu->blocks);
+	translator_destroy(cpu->translator);
 	cpu_destroy(cpu);
 }
 
@@ -236,6 +262,11 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 	cpu->count = config->vcpus;
 	cpu->tsc_base = soft->tsc_base;
 	cpu->blocks = block_cache_create(soft->code);
+	cpu->self = cpu;
+	if (!getenv("ORIEL_NO_TRANSLATOR")) {
+		cpu->translator = translator_create(cpu, CODE_SIZE);
+		cpu->blocks->translator = cpu->translator;
+	}
 	g_mutex_lock(&soft->lock);
 	apic_create(soft->bus, cpu);
 	g_ptr_array_add(soft->cpus, cpu);

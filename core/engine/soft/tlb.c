@@ -16,17 +16,23 @@ static void clear_slot(struct cpu *cpu, unsigned slot)
 	unsigned index = slot % TLB_ENTRIES;
 
 	if (set < TLB_SET_COUNT) {
-		cpu->tlbs[set].read[index].tag = TLB_INVALID;
-		cpu->tlbs[set].write[index].tag = TLB_INVALID;
+		cpu->tlbs[set].read[index].tag = TLB_INVALID(index);
+		cpu->tlbs[set].write[index].tag = TLB_INVALID(index);
 		return;
 	}
 	slot -= TLB_SET_COUNT * TLB_ENTRIES;
-	cpu->tlb_fetch[slot / TLB_FETCH_ENTRIES][slot % TLB_FETCH_ENTRIES].tag = TLB_INVALID;
+	cpu->tlb_fetch[slot / TLB_FETCH_ENTRIES][slot % TLB_FETCH_ENTRIES].tag =
+			TLB_FETCH_INVALID;
 }
 
 static void clear_tables(struct cpu *cpu)
 {
-	memset(cpu->tlbs, 0xff, sizeof(cpu->tlbs));
+	for (unsigned set = 0; set < TLB_SET_COUNT; set++) {
+		for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+			cpu->tlbs[set].read[i].tag = TLB_INVALID(i);
+			cpu->tlbs[set].write[i].tag = TLB_INVALID(i);
+		}
+	}
 	memset(cpu->tlb_fetch, 0xff, sizeof(cpu->tlb_fetch));
 	cpu->tlb_log[LOG_LOCAL].count = 0;
 	cpu->tlb_log[LOG_GLOBAL].count = 0;
@@ -90,7 +96,7 @@ static void clear_matching(struct tlb_entry *entries, uint64_t base, uint64_t ma
 {
 	for (unsigned i = 0; i < TLB_ENTRIES; i++) {
 		if ((entries[i].tag & mask) == base) {
-			entries[i].tag = TLB_INVALID;
+			entries[i].tag = TLB_INVALID(i);
 		}
 	}
 }
@@ -105,7 +111,7 @@ static void flush_range(struct cpu *cpu, uint64_t base, uint64_t mask)
 	for (unsigned set = 0; set < 2; set++) {
 		for (unsigned i = 0; i < TLB_FETCH_ENTRIES; i++) {
 			if ((cpu->tlb_fetch[set][i].tag & mask) == base) {
-				cpu->tlb_fetch[set][i].tag = TLB_INVALID;
+				cpu->tlb_fetch[set][i].tag = TLB_FETCH_INVALID;
 			}
 		}
 	}
@@ -117,11 +123,11 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear)
 
 	cpu->fetch_epoch++;
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
-		cpu->tlbs[set].read[index].tag = TLB_INVALID;
-		cpu->tlbs[set].write[index].tag = TLB_INVALID;
+		cpu->tlbs[set].read[index].tag = TLB_INVALID(index);
+		cpu->tlbs[set].write[index].tag = TLB_INVALID(index);
 	}
 	for (unsigned set = 0; set < 2; set++) {
-		cpu->tlb_fetch[set][(linear >> 12) % TLB_FETCH_ENTRIES].tag = TLB_INVALID;
+		cpu->tlb_fetch[set][(linear >> 12) % TLB_FETCH_ENTRIES].tag = TLB_FETCH_INVALID;
 	}
 	if (cpu->tlb_large_count > TLB_LARGE_PAGES) {
 		flush_range(cpu, linear & ~(LARGEST_PAGE - 1), ~(LARGEST_PAGE - 1));
@@ -146,9 +152,8 @@ void mmu_protect_code(struct cpu *cpu, uint64_t physical_page)
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
 		struct tlb_entry *entries = cpu->tlbs[set].write;
 		for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-			if (entries[i].tag + entries[i].addend == host &&
-					entries[i].tag != TLB_INVALID) {
-				entries[i].tag = TLB_INVALID;
+			if (entries[i].page == host && !TLB_IS_INVALID(entries[i].tag)) {
+				entries[i].tag = TLB_INVALID(i);
 			}
 		}
 	}

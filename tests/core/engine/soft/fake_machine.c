@@ -204,7 +204,7 @@ static void tlb_fill(struct cpu *cpu, const struct fake_range *range, uint64_t l
 		return;
 	}
 	entry->tag = page;
-	entry->addend = (uint64_t)(uintptr_t)range->host - range->linear;
+	entry->page = (uint64_t)(uintptr_t)range->host - range->linear + entry->tag;
 }
 
 /* Raises the fault of the first page before that of the second. */
@@ -294,8 +294,8 @@ void mmu_flush_all(struct cpu *cpu)
 {
 	for (unsigned set = 0; set < TLB_SET_COUNT; set++) {
 		for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-			cpu->tlbs[set].read[i].tag = TLB_INVALID;
-			cpu->tlbs[set].write[i].tag = TLB_INVALID;
+			cpu->tlbs[set].read[i].tag = TLB_INVALID(i);
+			cpu->tlbs[set].write[i].tag = TLB_INVALID(i);
 		}
 	}
 	cpu->fetch_epoch++;
@@ -305,7 +305,7 @@ void mmu_protect_code(struct cpu *cpu, uint64_t physical_page)
 {
 	for (unsigned i = 0; i < TLB_ENTRIES; i++) {
 		if (cpu->tlb->write[i].tag == physical_page) {
-			cpu->tlb->write[i].tag = TLB_INVALID;
+			cpu->tlb->write[i].tag = TLB_INVALID(i);
 		}
 	}
 }

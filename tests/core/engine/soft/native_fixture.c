@@ -146,7 +146,12 @@ struct native_fixture *native_fixture_create(uint64_t data_address)
 	fixture->cpu->fx.mxcsr = 0x1f80;
 	fixture->cpu->fx.mxcsr_mask = 0xffff;
 	fixture->cpu->tlb = &fixture->cpu->tlbs[TLB_USER];
-	memset(fixture->cpu->tlbs, 0xff, sizeof(fixture->cpu->tlbs)); /* TLB_INVALID */
+	for (unsigned set = 0; set < TLB_SET_COUNT; set++) {
+		for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+			fixture->cpu->tlbs[set].read[i].tag = TLB_INVALID(i);
+			fixture->cpu->tlbs[set].write[i].tag = TLB_INVALID(i);
+		}
+	}
 	current = fixture;
 	return fixture;
 }
@@ -169,9 +174,9 @@ void native_fixture_fill_tlb(struct native_fixture *fixture, bool fill)
 		uint64_t linear = fixture->data_address + page * ORACLE_PAGE_SIZE;
 		struct tlb_entry entry = {
 				.tag = linear,
-				.addend = (uintptr_t)fixture->memory - fixture->data_address,
+				.page = (uintptr_t)fixture->memory + page * ORACLE_PAGE_SIZE,
 		};
-		struct tlb_entry invalid = {.tag = TLB_INVALID};
+		struct tlb_entry invalid = {.tag = TLB_INVALID(tlb_index(linear))};
 		tlb->read[tlb_index(linear)] = fill && page_access[page].read ? entry : invalid;
 		tlb->write[tlb_index(linear)] = fill && page_access[page].write ? entry : invalid;
 	}

@@ -310,14 +310,15 @@ static void test_flush_after_overflow(void **state)
 		for (uint64_t page = 0; page < 512; page++) {
 			(void)mmu_load8(cpu, page * GUEST_PAGE_SIZE);
 			mmu_store8(cpu, 0x100000, 0);
-			cpu->tlb->read[tlb_index(page * GUEST_PAGE_SIZE)].tag = TLB_INVALID;
+			cpu->tlb->read[tlb_index(page * GUEST_PAGE_SIZE)].tag =
+					TLB_INVALID(tlb_index(page * GUEST_PAGE_SIZE));
 		}
 	}
 	(void)mmu_load8(cpu, PAGE);
 	mmu_flush_non_global(cpu);
 	for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-		assert_true(cpu->tlb->read[i].tag == TLB_INVALID);
-		assert_true(cpu->tlb->write[i].tag == TLB_INVALID);
+		assert_true(TLB_IS_INVALID(cpu->tlb->read[i].tag));
+		assert_true(TLB_IS_INVALID(cpu->tlb->write[i].tag));
 	}
 }
 
@@ -332,7 +333,7 @@ static void test_code_pages(void **state)
 	/* The page gets code: no write goes past the MMU from now on. */
 	fixture_code_page = PAGE;
 	mmu_protect_code(cpu, PAGE);
-	assert_true(cpu->tlb->write[tlb_index(PAGE)].tag == TLB_INVALID);
+	assert_true(TLB_IS_INVALID(cpu->tlb->write[tlb_index(PAGE)].tag));
 	mmu_store8(cpu, PAGE, 2);
 	mmu_store8(cpu, PAGE, 3);
 	assert_int_equal(fixture_code_writes, 2);

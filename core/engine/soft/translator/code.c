@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/soft/translator/code.h"
+
+#include "core/engine/soft/exec.h"
+#include "core/engine/soft/exec_integer.h"
+#include "core/engine/soft/fpu.h"
+
+#include <asm/prctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+typedef uint32_t code_enter_fn(struct cpu *cpu, const uint8_t *entry);
+
+struct code {
+	uint8_t *writable;
+	const uint8_t *executable;
+	size_t size, used, stubs; /* stubs: bytes taken by what is always there */
+	const uint8_t *enter, *call_out, *call_out_last, *lookup, *link, *attend;
+};
+
+#define STATE(field) host_state(offsetof(struct cpu, field))
+
+/* Where a guest register lives while translated code runs, HOST_NONE: in struct cpu. */
+static const uint8_t homes[X86_REG_COUNT] = {HOST_RAX, HOST_RCX, HOST_RDX, HOST_RBX, HOST_R13,
+		HOST_RBP, HOST_RSI, HOST_RDI, HOST_R8, HOST_R9, HOST_R10, HOST_R11, HOST_R12,
+		HOST_NONE, HOST_NONE, HOST_NONE};
+
+static struct host_rm reg_state(unsigned reg)
+{
+	return host_state(offsetof(struct cpu, regs) + reg * sizeof(uint64_t));
+}
+
+/* The host's MXCSR is the guest's in translated code, and the usual one elsewhere. */
+static void enter_mxcsr(const struct cpu *cpu)
+{
+	if (cpu->sse_native) {
+		__asm__ volatile("ldmxcsr %0" : : "m"(cpu->fx.mxcsr));
+	}
+}
+
+static void leave_mxcsr(struct cpu *cpu)
+{
+	static const uint32_t usual = MXCSR_INIT;
+
+	if (cpu->sse_native) {
+		__asm__ volatile("stmxcsr %0" : "=m"(cpu->fx.mxcsr));
+		if ((cpu->fx.mxcsr ^ usual) & ~0x3fu) {
+			__asm__ volatile("ldmxcsr %0" : : "m"(usual));
+		}
+	}
+}
+
+/* The thread may wait for devices meanwhile, so nobody waits for it: see enter_code() of translate.c. */
+static void execute(struct cpu *cpu, const struct insn *insn)
+{
+	__atomic_store_n(&cpu->in_code, 0, __ATOMIC_RELEASE);
+	leave_mxcsr(cpu);
+	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
+	insn->exec(cpu, insn);
+	cpu->packed_flags = (uint16_t)flags_pack(cpu->rflags);
+	enter_mxcsr(cpu);
+	__atomic_store_n(&cpu->in_code, 1, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Executes an instruction for translated code. The state is in cpu, flags packed. Returns nonzero to leave: then rip is
+ * that of the next instruction.
+ */
+static uint32_t call_out(struct cpu *cpu, const struct insn *insn)
+{
+	execute(cpu, insn);
+	if (likely(!__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) &&
+			    cpu->sse_native == fpu_sse_unchecked(cpu))) {
+		return 0;
+	}
+	cpu->rip += insn->length;
+	return 1;
+}
+
+static uint32_t call_out_last(struct cpu *cpu, const struct insn *insn)
+{
+	cpu->next_rip = cpu->rip + insn->length;
+	execute(cpu, insn);
+	cpu->rip = cpu->next_rip;
+	return 1;
+}
+
+static void emit_save(struct emitter *e)
+{
+	for (unsigned reg = 0; reg < X86_REG_COUNT; reg++) {
+		if (homes[reg] != HOST_NONE) {
+			emit_store(e, reg_state(reg), homes[reg]);
+		}
+	}
+	emit_flags_out(e);
+	const struct host_op store16 = {.opcode = 0x89, .opsize = true};
+	emit_op(e, &store16, HOST_RAX, STATE(packed_flags));
+}
+
+static void emit_restore(struct emitter *e)
+{
+	emit_load32(e, HOST_RAX, STATE(packed_flags));
+	emit_flags_in(e);
+	for (unsigned reg = 0; reg < X86_REG_COUNT; reg++) {
+		if (homes[reg] != HOST_NONE) {
+			emit_load(e, homes[reg], reg_state(reg));
+		}
+	}
+}
+
+/* rip = page_rip + r14, which is an offset in its low half, signed. */
+static void emit_set_rip(struct emitter *e)
+{
+	const struct host_op movsxd = {.opcode = 0x63, .rex_w = true};
+
+	emit_op(e, &movsxd, HOST_R14, host_register(HOST_R14));
+	emit_alu(e, 0, HOST_R14, STATE(page_rip));
+	emit_store(e, STATE(rip), HOST_R14);
+}
+
+static const uint8_t pushed[] = {
+		HOST_RBX, HOST_RBP, HOST_R12, HOST_R13, HOST_R14, HOST_R15};
+
+/* Inside, rsp is 8 beyond a multiple of 16, as where a function begins. */
+static void emit_enter(struct emitter *e)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(pushed); i++) {
+		if (pushed[i] & 8) {
+			emit8(e, 0x41);
+		}
+		emit8(e, (uint8_t)(0x50 | (pushed[i] & 7)));
+	}
+	emit_store(e, STATE(scratch[0]), HOST_RSI);
+	emit_load(e, HOST_R14, STATE(rip));
+	emit_restore(e);
+	emit_jmp_indirect(e, STATE(scratch[0]));
+}
+
+/* State is in cpu; returns the reason. */
+static void emit_leave(struct emitter *e, enum code_exit reason)
+{
+	emit_mov_imm(e, HOST_RAX, reason);
+	for (size_t i = G_N_ELEMENTS(pushed); i-- > 0;) {
+		if (pushed[i] & 8) {
+			emit8(e, 0x41);
+		}
+		emit8(e, (uint8_t)(0x58 | (pushed[i] & 7)));
+	}
+	emit8(e, 0xc3);
+}
+
+static void emit_call_out(struct emitter *e, uint32_t (*function)(struct cpu *, const struct insn *))
+{
+	const struct host_op test = {.opcode = 0x85};
+	const struct host_op call = {.opcode = 0xff};
+	uint8_t *leave;
+
+	emit_save(e);
+	emit_set_rip(e);
+	emit_load(e, HOST_RDI, STATE(self));
+	emit_store(e, host_register(HOST_RSI), HOST_R15);
+	emit_mov_imm(e, HOST_RAX, (uint64_t)(uintptr_t)function);
+	emit_op(e, &call, 2, host_register(HOST_RAX));
+	emit_op(e, &test, HOST_RAX, host_register(HOST_RAX));
+	leave = emit_jcc(e, 5);
+	emit_restore(e);
+	emit8(e, 0xc3);
+	emit_here(e, leave);
+	emit_alu_imm(e, 0, HOST_RSP, 8);
+	emit_leave(e, CODE_EXIT_ATTEND);
+}
+
+/*
+ * The table is indexed by the low 16 bits of the target; an entry hits if its first half is minus the target. All without
+ * touching the flags.
+ */
+static void emit_lookup(struct emitter *e)
+{
+	const struct host_op movzx = {.map = INSN_MAP_0F, .opcode = 0xb7};
+	uint8_t *quiet, *hit;
+
+	emit_store(e, STATE(scratch[0]), HOST_RCX);
+	emit_load32(e, HOST_RCX, STATE(request));
+	quiet = emit_jrcxz(e);
+	uint8_t *leave = emit_jmp(e);
+	emit_here8(e, quiet);
+	emit_op(e, &movzx, HOST_R15, host_register(HOST_R14));
+	emit_lea(e, HOST_R15, host_memory(HOST_R15, HOST_R15, 0, 0));
+	/* The far table: 16 bytes an entry. */
+	emit_load(e, HOST_RCX, STATE(jumps));
+	emit_lea(e, HOST_R15, host_memory(HOST_RCX, HOST_R15, 3, 0));
+	emit_load(e, HOST_RCX, host_memory(HOST_R15, HOST_NONE, 0, 0));
+	emit_lea(e, HOST_RCX, host_memory(HOST_RCX, HOST_R14, 0, 0));
+	hit = emit_jrcxz(e);
+	uint8_t *miss = emit_jmp(e);
+	emit_here8(e, hit);
+	emit_load(e, HOST_RCX, STATE(scratch[0]));
+	emit_jmp_indirect(e, host_memory(HOST_R15, HOST_NONE, 0, 8));
+	emit_here(e, miss);
+	emit_here(e, leave);
+	emit_load(e, HOST_RCX, STATE(scratch[0]));
+	emit_store(e, STATE(rip), HOST_R14);
+	emit_save(e);
+	emit_leave(e, CODE_EXIT_LOOKUP);
+}
+
+static void emit_exit(struct emitter *e, enum code_exit reason)
+{
+	emit_save(e);
+	emit_set_rip(e);
+	emit_store(e, STATE(exit_site), HOST_R15);
+	emit_leave(e, reason);
+}
+
+static void emit_stubs(struct code *code)
+{
+	struct emitter e = {.at = code->writable, .end = code->writable + code->size};
+
+	code->enter = e.at;
+	emit_enter(&e);
+	code->call_out = e.at;
+	emit_call_out(&e, call_out);
+	code->call_out_last = e.at;
+	emit_call_out(&e, call_out_last);
+	code->lookup = e.at;
+	emit_lookup(&e);
+	code->link = e.at;
+	emit_exit(&e, CODE_EXIT_LINK);
+	code->attend = e.at;
+	emit_exit(&e, CODE_EXIT_ATTEND);
+	assert(!e.full);
+	code->stubs = (size_t)(e.at - code->writable);
+}
+
+struct code *code_create(size_t size)
+{
+	struct code *code = g_new0(struct code, 1);
+	int fd = memfd_create("oriel-code", MFD_CLOEXEC);
+	void *writable = MAP_FAILED, *executable = MAP_FAILED;
+
+	if (fd >= 0 && ftruncate(fd, (off_t)size) == 0) {
+		writable = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		executable = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	if (writable == MAP_FAILED || executable == MAP_FAILED) {
+		if (writable != MAP_FAILED) {
+			munmap(writable, size);
+		}
+		g_free(code);
+		return NULL;
+	}
+	code->writable = writable;
+	code->executable = executable;
+	code->size = size;
+	emit_stubs(code);
+	code_clear(code);
+	return code;
+}
+
+void code_destroy(struct code *code)
+{
+	if (!code) {
+		return;
+	}
+	munmap(code->writable, code->size);
+	munmap((void *)(uintptr_t)code->executable, code->size);
+	g_free(code);
+}
+
+void code_clear(struct code *code)
+{
+	code->used = (code->stubs + 63) & ~(size_t)63;
+}
+
+bool code_begin(struct code *code, struct emitter *ret_emitter)
+{
+	if (code->size - code->used < CODE_BLOCK_MAX) {
+		return false;
+	}
+	*ret_emitter = (struct emitter){.at = code->writable + code->used,
+			.end = code->writable + code->used + CODE_BLOCK_MAX};
+	return true;
+}
+
+void code_end(struct code *code, const struct emitter *emitter)
+{
+	code->used = ((size_t)(emitter->at - code->writable) + 15) & ~(size_t)15;
+}
+
+const uint8_t *code_executable(const struct code *code, const uint8_t *writable)
+{
+	return code->executable + (writable - code->writable);
+}
+
+uint8_t *code_writable(const struct code *code, const uint8_t *executable)
+{
+	return code->writable + (executable - code->executable);
+}
+
+size_t code_used(const struct code *code)
+{
+	return code->used;
+}
+
+const uint8_t *code_call_out(const struct code *code)
+{
+	return code->call_out;
+}
+
+const uint8_t *code_call_out_last(const struct code *code)
+{
+	return code->call_out_last;
+}
+
+const uint8_t *code_lookup(const struct code *code)
+{
+	return code->lookup;
+}
+
+const uint8_t *code_link(const struct code *code)
+{
+	return code->link;
+}
+
+const uint8_t *code_attend(const struct code *code)
+{
+	return code->attend;
+}
+
+enum code_exit code_run(struct code *code, struct cpu *cpu, const uint8_t *entry)
+{
+	code_enter_fn *enter = (code_enter_fn *)(uintptr_t)code_executable(code, code->enter);
+	uint32_t reason;
+
+	cpu->packed_flags = (uint16_t)flags_pack(cpu->rflags);
+	enter_mxcsr(cpu);
+	reason = enter(cpu, entry);
+	leave_mxcsr(cpu);
+	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
+	return (enum code_exit)reason;
+}
+
+void code_set_gs(struct cpu *cpu)
+{
+	(void)syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)(uintptr_t)cpu);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Translated code: the memory it lies in, how the run loop enters it, and how it comes back.
+ *
+ * While translated code runs, the guest's registers are the host's: rax to rdi and r8 to r12 by their own numbers, rsp in
+ * r13; r13 to r15 stay in struct cpu, which GS points at. r14 and r15 are scratch, the host's rsp is the host's. The arithmetic
+ * flags are in the host's. cpu->page_rip is the page that execution is in: addresses are sums of it and offsets known when
+ * translating, because one translation serves wherever its physical page is mapped.
+ *
+ * A block has two entries. The far one takes the target's rip in r14 and sets page_rip; the near one follows it, for
+ * jumps inside a page. Each vCPU has its own code; vCPU thread only.
+ */
+#ifndef CORE_ENGINE_SOFT_TRANSLATOR_CODE_H
+#define CORE_ENGINE_SOFT_TRANSLATOR_CODE_H
+
+#include "core/engine/soft/cpu.h"
+#include "core/engine/soft/translator/emit.h"
+
+/* Most bytes a block can take; a translation starts only where as much is free. */
+#define CODE_BLOCK_MAX (32 * KiB)
+
+/* Bytes between a block's far and near entry. */
+#define CODE_FAR_BYTES 16
+
+/* Why translated code came back. */
+enum code_exit {
+	CODE_EXIT_LOOKUP, /* rip is where no translation was found */
+	CODE_EXIT_LINK, /* the same, and the jump at exit_site may be made to lead there */
+	CODE_EXIT_ATTEND, /* a request, or an instruction after which there is something to see to */
+};
+
+struct code;
+
+/* size in bytes. NULL with errno if the host gives no memory. */
+struct code *code_create(size_t size);
+void code_destroy(struct code *code);
+
+/* Forgets all translations. */
+void code_clear(struct code *code);
+
+/* Starts a translation; false if the memory is used up. Addresses are those of the writable view. */
+bool code_begin(struct code *code, struct emitter *ret_emitter);
+
+/* Keeps what was emitted. */
+void code_end(struct code *code, const struct emitter *emitter);
+
+/* The place in the executable view of one in the writable view. */
+const uint8_t *code_executable(const struct code *code, const uint8_t *writable);
+uint8_t *code_writable(const struct code *code, const uint8_t *executable);
+
+size_t code_used(const struct code *code);
+
+/* Shared pieces that translations lead to, in the writable view. */
+const uint8_t *code_call_out(const struct code *code); /* r14: offset from page_rip, r15: insn */
+const uint8_t *code_call_out_last(const struct code *code); /* the same for one that ends a block */
+const uint8_t *code_lookup(const struct code *code); /* r14: target; jumps there */
+const uint8_t *code_link(const struct code *code); /* r14: offset of the target, r15: site */
+const uint8_t *code_attend(const struct code *code); /* r14: offset of the next instruction */
+
+/* Runs from an entry (executable view) until there is a reason to come back. GS must point at cpu. */
+enum code_exit code_run(struct code *code, struct cpu *cpu, const uint8_t *entry);
+
+/* Makes GS point at cpu for the calling thread. */
+void code_set_gs(struct cpu *cpu);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* One block of guest code as host code; see code.h for what holds while it runs. */
+#ifndef CORE_ENGINE_SOFT_TRANSLATOR_EMIT_BLOCK_H
+#define CORE_ENGINE_SOFT_TRANSLATOR_EMIT_BLOCK_H
+
+#include "core/engine/soft/block.h"
+#include "core/engine/soft/translator/code.h"
+
+/*
+ * Emits the block, far entry first, for accesses through the given TLB set; sse: as cpu->sse_native. False if it does not fit.
+ */
+bool block_emit(struct code *code, struct emitter *emitter, const struct block *block, unsigned set,
+		bool sse);
+
+/* Makes the jump at site (writable view) lead to target (executable view). */
+void block_emit_link(struct code *code, uint8_t *site, const uint8_t *target);
+
+/* Overwrites the near entry of a translation (writable view of its far entry) with an exit to the block's first instruction. */
+void block_emit_dead_end(struct code *code, const struct block *block, uint8_t *far_entry);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the translator has to know of an instruction to run it natively: how it is to be emitted, which operands it
+ * reads and writes, and what it does to the arithmetic flags. Anything not listed is called out: executed by the
+ * interpreter's function in the middle of translated code. 64-bit mode only. Pure functions.
+ */
+#ifndef CORE_ENGINE_SOFT_TRANSLATOR_SHAPE_H
+#define CORE_ENGINE_SOFT_TRANSLATOR_SHAPE_H
+
+#include "core/engine/soft/decode.h"
+
+enum shape_kind {
+	SHAPE_CALL_OUT,
+	SHAPE_MODRM, /* the same instruction with its operands renamed */
+	SHAPE_IMPLICIT, /* no operands but rax, rdx and flags: the same bytes */
+	SHAPE_SHORT, /* a register in the opcode: BSWAP, MOV with an immediate */
+	SHAPE_NOTHING,
+	SHAPE_LEA,
+	SHAPE_PUSH,
+	SHAPE_POP,
+	SHAPE_LEAVE,
+	/* These end a block. */
+	SHAPE_JCC,
+	SHAPE_JMP,
+	SHAPE_CALL,
+	SHAPE_RET,
+	SHAPE_JMP_INDIRECT,
+	SHAPE_CALL_INDIRECT,
+};
+
+enum shape_use {
+	SHAPE_READ = 1,
+	SHAPE_WRITE = 2,
+	SHAPE_CHANGE = SHAPE_READ | SHAPE_WRITE,
+};
+
+struct shape {
+	uint8_t kind; /* enum shape_kind */
+	uint8_t opcode; /* MODRM: as emitted */
+	uint8_t extension; /* MODRM: of the opcode, if reg_use is 0 */
+	uint8_t prefix; /* MODRM: F2, F3 or 0 */
+	uint8_t reg_use, rm_use; /* enum shape_use; 0: no operand of that kind */
+	uint8_t reg_size, rm_size; /* bytes; rm_size is also what memory is accessed with */
+	uint8_t imm_size; /* bytes */
+	uint8_t aligned; /* bytes that the memory operand must be aligned to, or is called out; 0: none */
+	bool opsize, rex_w; /* prefixes 66 and REX.W */
+	bool lock;
+	bool sse; /* needs the host's SSE state to be the guest's */
+	bool reg_xmm, rm_xmm; /* the operand is an XMM register */
+	uint8_t xmm0_use; /* enum shape_use: XMM0 as an operand that is not named */
+	uint16_t flags_read, flags_written; /* arithmetic flags; written: always, whatever the operands */
+};
+
+void shape_of(const struct insn *insn, struct shape *ret_shape);
+
+/* The same for INSN_CLASS_SSE; leaves *shape alone for what is called out. */
+void shape_of_sse(const struct insn *insn, struct shape *shape);
+
+#endif

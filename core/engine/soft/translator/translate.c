@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/soft/translator/translate.h"
+
+#include "core/engine/soft/fpu.h"
+#include "core/engine/soft/interp.h"
+#include "core/engine/soft/operand.h"
+#include "core/engine/soft/translator/code.h"
+#include "core/engine/soft/translator/emit_block.h"
+
+/* Times that a block is interpreted before it is worth translating. */
+#define HOT 12
+
+/* Targets of jumps between pages, by the low 16 bits of the address. */
+#define JUMPS 65536u
+#define JUMP_LOG 8192u
+
+struct jump {
+	uint64_t minus; /* the target's address, negated */
+	const uint8_t *entry; /* far */
+};
+
+struct translator {
+	struct cpu *cpu;
+	struct code *code;
+	struct jump *jumps[TLB_ALIGNED]; /* by TLB set */
+	uint32_t log_count; /* above JUMP_LOG: more than the log holds */
+	uint32_t log[JUMP_LOG]; /* set * JUMPS + slot */
+	uint64_t flushed_epoch; /* cpu->fetch_epoch when the tables were last known to be right */
+};
+
+/* An address that no slot but another is looked up for. */
+static uint64_t never(unsigned slot)
+{
+	return slot == 0 ? 1 : 0;
+}
+
+static void clear_tables(struct translator *translator)
+{
+	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
+		memset(translator->jumps[set], 0, JUMPS * sizeof(struct jump));
+		translator->jumps[set][0].minus = never(0);
+	}
+	translator->log_count = 0;
+}
+
+struct translator *translator_create(struct cpu *cpu, size_t code_size)
+{
+	struct code *code = code_create(code_size);
+
+	if (!code) {
+		return NULL;
+	}
+	struct translator *translator = g_new0(struct translator, 1);
+	translator->cpu = cpu;
+	translator->code = code;
+	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
+		translator->jumps[set] = g_new0(struct jump, JUMPS);
+		translator->jumps[set][0].minus = never(0);
+	}
+	return translator;
+}
+
+void translator_destroy(struct translator *translator)
+{
+	if (!translator) {
+		return;
+	}
+	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
+		g_free(translator->jumps[set]);
+	}
+	code_destroy(translator->code);
+	g_free(translator);
+}
+
+void translator_clear(struct translator *translator)
+{
+	clear_tables(translator);
+	code_clear(translator->code);
+}
+
+/* The near entry becomes a way out, to where the block began. */
+void translator_kill(struct translator *translator, struct block *block)
+{
+	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
+		if (block->translation[set]) {
+			cpu_request(translator->cpu, CPU_REQUEST_CODE);
+			block_emit_dead_end(translator->code, block,
+					code_writable(translator->code, block->translation[set]));
+			block->translation[set] = NULL;
+		}
+	}
+}
+
+void translator_flush(struct translator *translator)
+{
+	if (translator->log_count > JUMP_LOG) {
+		clear_tables(translator);
+		return;
+	}
+	for (uint32_t i = 0; i < translator->log_count; i++) {
+		unsigned slot = translator->log[i] % JUMPS;
+		translator->jumps[translator->log[i] / JUMPS][slot].minus = never(slot);
+	}
+	translator->log_count = 0;
+}
+
+const uint8_t *translator_find(struct translator *translator, struct block *block)
+{
+	struct cpu *cpu = translator->cpu;
+	unsigned set = (unsigned)(cpu->tlb - cpu->tlbs);
+
+	if (cpu->mode != INSN_MODE_64 || set == TLB_ALIGNED || block->untranslatable) {
+		return NULL;
+	}
+	if (unlikely(cpu->sse_native != fpu_sse_unchecked(cpu))) {
+		cpu->sse_native = !cpu->sse_native;
+		cpu->blocks->full = true;
+		return NULL;
+	}
+	if (block->translation[set]) {
+		return block->translation[set];
+	}
+	if (block->heat < HOT) {
+		block->heat++;
+		return NULL;
+	}
+	if (block->second_page) {
+		block->untranslatable = true;
+		return NULL;
+	}
+	struct emitter emitter;
+	if (!code_begin(translator->code, &emitter)) {
+		cpu->blocks->full = true;
+		return NULL;
+	}
+	const uint8_t *begin = emitter.at;
+	if (!block_emit(translator->code, &emitter, block, set, cpu->sse_native)) {
+		block->untranslatable = true;
+		return NULL;
+	}
+	code_end(translator->code, &emitter);
+	block->translation[set] = code_executable(translator->code, begin);
+	return block->translation[set];
+}
+
+static void remember_jump(struct translator *translator, unsigned set, const uint8_t *entry)
+{
+	uint64_t target = translator->cpu->rip;
+	unsigned slot = (uint16_t)target;
+
+	translator->jumps[set][slot] = (struct jump){.minus = -target, .entry = entry};
+	if (translator->log_count < JUMP_LOG) {
+		translator->log[translator->log_count] = set * JUMPS + slot;
+	}
+	if (translator->log_count <= JUMP_LOG) {
+		translator->log_count++;
+	}
+}
+
+/* Against threads that write memory with code and wait until no stale translation runs. */
+static bool enter_code(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->in_code, 1, __ATOMIC_SEQ_CST);
+	if (likely(!__atomic_load_n(&cpu->request, __ATOMIC_SEQ_CST))) {
+		return true;
+	}
+	__atomic_store_n(&cpu->in_code, 0, __ATOMIC_RELEASE);
+	return false;
+}
+
+/* A branch that was taken to no address at all: undoes what it did to rsp, and raises #GP where it is. */
+static _Noreturn void raise_at_branch(struct cpu *cpu)
+{
+	int64_t branch = (int64_t)cpu->branch;
+
+	cpu->regs[X86_RSP] -= (uint64_t)(branch >> 16);
+	cpu->rip = cpu->page_rip + (branch & 0xffff);
+	cpu_raise_gp(cpu);
+}
+
+bool translator_run(struct translator *translator, const uint8_t *entry)
+{
+	struct cpu *cpu = translator->cpu;
+	unsigned set = (unsigned)(cpu->tlb - cpu->tlbs);
+
+	if (translator->flushed_epoch != cpu->fetch_epoch) {
+		translator_flush(translator);
+		translator->flushed_epoch = cpu->fetch_epoch;
+	}
+	cpu->blocks->running = NULL;
+	cpu->jumps = translator->jumps[set];
+	for (;;) {
+		if (!enter_code(cpu)) {
+			return false;
+		}
+		enum code_exit reason = code_run(translator->code, cpu, entry);
+		__atomic_store_n(&cpu->in_code, 0, __ATOMIC_RELEASE);
+		if (reason == CODE_EXIT_ATTEND ||
+				__atomic_load_n(&cpu->request, __ATOMIC_RELAXED)) {
+			return false;
+		}
+		if (unlikely(!linear_is_canonical(cpu->rip))) {
+			raise_at_branch(cpu);
+		}
+		uint64_t clears = cpu->blocks->clears;
+		uint8_t *site = (uint8_t *)(uintptr_t)cpu->exit_site;
+		struct block *block = interp_enter(cpu);
+		const uint8_t *next = translator_find(translator, block);
+		if (cpu->blocks->clears != clears || translator->flushed_epoch != cpu->fetch_epoch) {
+			return true;
+		}
+		if (!next) {
+			return true;
+		}
+		if (reason == CODE_EXIT_LINK) {
+			block_emit_link(translator->code, site, next + CODE_FAR_BYTES);
+		} else {
+			remember_jump(translator, set, next);
+		}
+		entry = next;
+	}
+}

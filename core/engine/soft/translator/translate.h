@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The translator: blocks that have run often enough become host code. The interpreter stays for the rest: cold code, other
+ * modes than 64-bit, instructions under a debugger's eye. vCPU thread only.
+ */
+#ifndef CORE_ENGINE_SOFT_TRANSLATOR_TRANSLATE_H
+#define CORE_ENGINE_SOFT_TRANSLATOR_TRANSLATE_H
+
+#include "core/engine/soft/block.h"
+
+struct translator;
+
+/* One for each vCPU; code_size in bytes. NULL if the host gives no memory for code. */
+struct translator *translator_create(struct cpu *cpu, size_t code_size);
+void translator_destroy(struct translator *translator);
+
+/* Forgets all translations: the blocks they come from are being dropped. */
+void translator_clear(struct translator *translator);
+
+/* A block is dead: no translation leads into it from now on. */
+void translator_kill(struct translator *translator, struct block *block);
+
+/* Mappings of code may have changed: targets of jumps between pages are looked up anew. */
+void translator_flush(struct translator *translator);
+
+/*
+ * The translation of a block for the processor's current privilege, made if it has run often enough; NULL: interpret it.
+ * The block is fresh and at cpu->rip.
+ */
+const uint8_t *translator_find(struct translator *translator, struct block *block);
+
+/*
+ * Runs translated code from the block at cpu->rip, whose translation is entry. Returns with rip at the next instruction;
+ * false if the run loop has something to attend to. An exception unwinds to the run loop.
+ */
+bool translator_run(struct translator *translator, const uint8_t *entry);
+
+#endif
