@@ -70,8 +70,12 @@ static void shape_alu(struct shape *shape, const struct insn *insn)
 	}
 	if (form < 2) {
 		modrm(shape, insn, SHAPE_READ, destination);
-	} else if (form < 4) {
+	} else if (form < 4 && insn->is_memory) {
 		modrm(shape, insn, destination, SHAPE_READ);
+	} else if (form < 4) {
+		/* exec_bind() has exchanged the two registers. */
+		modrm(shape, insn, SHAPE_READ, destination);
+		shape->opcode = insn->opcode ^ 2;
 	} else {
 		/* AL or rAX with an immediate, in the form that has modrm. */
 		modrm(shape, insn, 0, destination);
@@ -271,7 +275,13 @@ static void shape_legacy_middle(struct shape *shape, const struct insn *insn)
 		break;
 	case 0x8a:
 	case 0x8b:
-		modrm(shape, insn, SHAPE_WRITE, SHAPE_READ);
+		if (insn->is_memory) {
+			modrm(shape, insn, SHAPE_WRITE, SHAPE_READ);
+		} else {
+			/* As in shape_alu(). */
+			modrm(shape, insn, SHAPE_READ, SHAPE_WRITE);
+			shape->opcode = insn->opcode ^ 2;
+		}
 		break;
 	case 0x8d:
 		shape->kind = SHAPE_LEA;
