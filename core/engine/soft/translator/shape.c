@@ -129,7 +129,7 @@ static void shape_group3(struct shape *shape, const struct insn *insn)
 	case 4:
 	case 5:
 		modrm(shape, insn, 0, SHAPE_READ);
-		flags(shape, 0, ALL);
+		flags(shape, 0, CF | OF);
 		break;
 	default: /* DIV and IDIV may raise #DE */
 		break;
@@ -253,7 +253,7 @@ static void shape_legacy_middle(struct shape *shape, const struct insn *insn)
 	case 0x6b:
 		modrm(shape, insn, SHAPE_WRITE, SHAPE_READ);
 		shape->imm_size = insn->opcode == 0x69 ? imm_bytes(insn) : 1;
-		flags(shape, 0, ALL);
+		flags(shape, 0, CF | OF);
 		break;
 	case 0x80:
 	case 0x81:
@@ -379,7 +379,7 @@ static void shape_0f_high(struct shape *shape, const struct insn *insn)
 		break;
 	case 0xaf:
 		modrm(shape, insn, SHAPE_CHANGE, SHAPE_READ);
-		flags(shape, 0, ALL);
+		flags(shape, 0, CF | OF);
 		break;
 	case 0xb0:
 	case 0xb1:
