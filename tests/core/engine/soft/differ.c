@@ -69,41 +69,6 @@ static void fill_memory(struct differ *differ)
 	memcpy(differ->memory, data, ORACLE_DATA_SIZE);
 }
 
-static bool execute(struct differ *differ, const uint8_t *bytes, size_t len)
-{
-	return fake_machine_execute(differ->fake, bytes, len);
-}
-
-void differ_start(struct differ *differ)
-{
-	g_autoptr(GError) error = NULL;
-
-	memset(differ, 0, sizeof(*differ));
-	differ->seed = UINT64_C(0x9e3779b97f4a7c15);
-	differ->execute = execute;
-	differ->oracle = oracle_create(&error);
-	assert_non_null(differ->oracle);
-	differ->data = oracle_data_address(differ->oracle);
-	differ->code = oracle_code_address(differ->oracle);
-	differ->memory = g_malloc0(ORACLE_DATA_SIZE);
-	differ->fake = fake_machine_create();
-	fake_machine_add(differ->fake, differ->data, 2 * ORACLE_PAGE_SIZE, differ->memory, true);
-	fake_machine_add(differ->fake, differ->data + ORACLE_PAGE_RO * ORACLE_PAGE_SIZE,
-			ORACLE_PAGE_SIZE, differ->memory + ORACLE_PAGE_RO * ORACLE_PAGE_SIZE,
-			false);
-	fake_machine_add(differ->fake, differ->data + ORACLE_PAGE_RW2 * ORACLE_PAGE_SIZE,
-			ORACLE_PAGE_SIZE, differ->memory + ORACLE_PAGE_RW2 * ORACLE_PAGE_SIZE,
-			true);
-	fill_memory(differ);
-}
-
-void differ_stop(struct differ *differ)
-{
-	fake_machine_destroy(differ->fake);
-	oracle_destroy(differ->oracle);
-	g_free(differ->memory);
-}
-
 static void report(const uint8_t *bytes, size_t len, const struct oracle_state *before,
 		const struct oracle_state *host, const struct oracle_fault *fault,
 		const struct cpu *cpu)
@@ -202,6 +167,42 @@ static void compare_run(struct differ *differ, const uint8_t *bytes, size_t len,
 		}
 		memcpy(differ->memory, oracle_data(differ->oracle), ORACLE_DATA_SIZE);
 	}
+}
+
+static bool execute(struct differ *differ, const uint8_t *bytes, size_t len)
+{
+	return fake_machine_execute(differ->fake, bytes, len);
+}
+
+void differ_start(struct differ *differ)
+{
+	g_autoptr(GError) error = NULL;
+
+	memset(differ, 0, sizeof(*differ));
+	differ->seed = UINT64_C(0x9e3779b97f4a7c15);
+	differ->execute = execute;
+	differ->compare = compare_run;
+	differ->oracle = oracle_create(&error);
+	assert_non_null(differ->oracle);
+	differ->data = oracle_data_address(differ->oracle);
+	differ->code = oracle_code_address(differ->oracle);
+	differ->memory = g_malloc0(ORACLE_DATA_SIZE);
+	differ->fake = fake_machine_create();
+	fake_machine_add(differ->fake, differ->data, 2 * ORACLE_PAGE_SIZE, differ->memory, true);
+	fake_machine_add(differ->fake, differ->data + ORACLE_PAGE_RO * ORACLE_PAGE_SIZE,
+			ORACLE_PAGE_SIZE, differ->memory + ORACLE_PAGE_RO * ORACLE_PAGE_SIZE,
+			false);
+	fake_machine_add(differ->fake, differ->data + ORACLE_PAGE_RW2 * ORACLE_PAGE_SIZE,
+			ORACLE_PAGE_SIZE, differ->memory + ORACLE_PAGE_RW2 * ORACLE_PAGE_SIZE,
+			true);
+	fill_memory(differ);
+}
+
+void differ_stop(struct differ *differ)
+{
+	fake_machine_destroy(differ->fake);
+	oracle_destroy(differ->oracle);
+	g_free(differ->memory);
 }
 
 static bool is_string(const struct insn *insn)
@@ -393,7 +394,7 @@ void differ_try(struct differ *differ, const uint8_t *given, size_t opcode_len, 
 	}
 	make_state(differ, &insn, bytes, opcode_len, &state);
 	if (is_harmless(differ, &insn, &state)) {
-		compare_run(differ, bytes, insn.length, &state);
+		differ->compare(differ, bytes, insn.length, &state);
 	}
 }
 

@@ -21,6 +21,9 @@ struct differ {
 	uint64_t cases, faults, differences;
 	/* Runs the instruction at cpu->rip; false if it faulted. At first fake_machine_execute(). */
 	bool (*execute)(struct differ *differ, const uint8_t *bytes, size_t len);
+	/* What is done with a case; at first both run it and are compared. */
+	void (*compare)(struct differ *differ, const uint8_t *bytes, size_t len,
+			const struct oracle_state *before);
 	/* Arithmetic flags that execute() need not have right after a fault. */
 	uint64_t fault_flags;
 };
