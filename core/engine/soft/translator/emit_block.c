@@ -495,11 +495,21 @@ static int64_t branch_offset(const struct unit *u)
 	return next_offset(u) + (int64_t)u->insn->imm;
 }
 
+/* To what follows, which is no jump back, and not this instruction's fault if there are no addresses any more. */
+static void emit_next(struct unit *u, int64_t next)
+{
+	uint32_t offset = u->offset;
+
+	u->offset = (uint32_t)(next < (int64_t)GUEST_PAGE_SIZE ? next - 1 : next);
+	emit_chain(u, next, 0);
+	u->offset = offset;
+}
+
 static void emit_jcc_insn(struct unit *u)
 {
 	uint8_t *taken = emit_jcc(u->e, u->insn->opcode & 15);
 
-	emit_chain(u, next_offset(u), 0);
+	emit_next(u, next_offset(u));
 	emit_here(u->e, taken);
 	emit_chain(u, branch_offset(u), 0);
 }
@@ -714,9 +724,7 @@ bool block_emit(struct code *code, struct emitter *emitter, const struct block *
 	}
 	if (!ended) {
 		store_xmms(&u);
-		/* To what follows; not a jump back. */
-		u.offset--;
-		emit_chain(&u, (int64_t)u.offset + 1, 0);
+		emit_next(&u, u.offset);
 	}
 	emit_slow_paths(&u);
 	return !u.failed && !emitter->full;
