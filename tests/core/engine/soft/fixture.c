@@ -98,17 +98,3 @@ void fixture_enter_protected_mode(struct fixture *fixture, unsigned cpl)
 	set_segments(cpu, cpl, X86_SEG_DB);
 	cpu_update_mode(cpu);
 }
-
-bool code_covers_page(struct cpu *cpu, uint64_t physical_page)
-{
-	(void)cpu;
-	return physical_page == fixture_code_page;
-}
-
-void code_written(struct cpu *cpu, uint64_t physical, size_t len)
-{
-	(void)cpu;
-	(void)physical;
-	(void)len;
-	fixture_code_writes++;
-}

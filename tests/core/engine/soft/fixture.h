@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A software vCPU with RAM, an empty I/O space and a virtual clock, for tests of its system half.
- * Decoded code is a fake: tests say which pages have some.
+ * Decoded code is a fake where fixture_code.c is linked: tests say which pages have some.
  */
 #ifndef TESTS_CORE_ENGINE_SOFT_FIXTURE_H
 #define TESTS_CORE_ENGINE_SOFT_FIXTURE_H
