@@ -350,24 +350,16 @@ static void test_indirect(void **state)
 	assert_int_equal(s->frame.rsp, STACK);
 }
 
-/*
- * A branch to rbx (which is also at DATA), taken 50 times to CODE + 0x100 or 0x1100, then to where no address is. offset: of
- * the branch.
- */
-static void run_not_canonical(
-		struct setup *s, const uint8_t *branch, size_t len, uint64_t target, bool pushed)
+/* A branch to what is in rbx, r13, at DATA and on the stack: 50 times to target, then to where no address is. */
+static void run_not_canonical(struct setup *s, const uint8_t *branch, size_t len, uint64_t target)
 {
-	const uint64_t at = CODE + 27;
+	const uint64_t at = CODE + 25;
 
 	LOAD(s, CODE, 0xb9, 0x32, 0x00, 0x00, 0x00, /* mov ecx, 50 */
 			0x48, 0x89, 0xe7, /* 5: mov rdi, rsp */
 			0x53, /* push rbx */
 			0x48, 0x89, 0x1c, 0x25, 0x00, 0x00, 0x06, 0x00, /* mov [DATA], rbx */
-			0x4c, 0x8d, 0x24, 0x25, 0x00, 0x00, 0x06, 0x00, /* lea r12, [DATA] */
-			0x49, 0x89, 0xdd); /* 25: mov r13, rbx - cut below */
-	/* 25 bytes so far without the last instruction; r13 is set where the loop turns. */
-	s->fixture->ram[CODE + 25] = 0x66;
-	s->fixture->ram[CODE + 26] = 0x90;
+			0x4c, 0x8d, 0x24, 0x25, 0x00, 0x00, 0x06, 0x00); /* lea r12, [DATA] */
 	memcpy(s->fixture->ram + at, branch, len);
 	for (uint64_t place = CODE + 0x100; place <= CODE + 0x1100; place += 0x1000) {
 		uint8_t tail[] = {0x48, 0x89, 0xfc, /* mov rsp, rdi */
@@ -386,7 +378,6 @@ static void run_not_canonical(
 	assert_int_equal(s->frame.error, 0);
 	assert_int_equal(s->frame.rsp, STACK - 8);
 	assert_int_equal(s->cpu->regs[X86_RCX], 0);
-	(void)pushed;
 }
 
 static void test_not_canonical(void **state)
@@ -410,58 +401,70 @@ static void test_not_canonical(void **state)
 	for (size_t i = 0; i < G_N_ELEMENTS(branches); i++) {
 		for (uint64_t target = CODE + 0x100; target <= CODE + 0x1100; target += 0x1000) {
 			block_cache_clear(s->cpu->blocks);
-			run_not_canonical(s, branches[i].bytes, branches[i].len, target, false);
+			run_not_canonical(s, branches[i].bytes, branches[i].len, target);
 		}
 	}
+}
+
+/* What the programs below sum up: the byte patched at every 32nd of 200 rounds. */
+static uint64_t patched_sum(uint64_t value, bool counts_down)
+{
+	uint64_t sum = 0;
+
+	for (unsigned round = 200; round > 0; round--) {
+		if (round % 32 == 0) {
+			value = counts_down ? value - 1 : round;
+		}
+		sum += value;
+	}
+	return sum;
 }
 
 static void test_store_into_running_block(void **state)
 {
 	struct setup *s = *state;
 
-	LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
-			0x88, 0x0d, 0x01, 0x00, 0x00, 0x00, /* 5: mov [rip + 1], cl */
-			0xbb, 0x00, 0x00, 0x00, 0x00, /* 11: mov ebx, 0: cl by then */
+	LOAD(s, CODE, 0xb9, 0xc8, 0x00, 0x00, 0x00, /* mov ecx, 200 */
+			0x48, 0x89, 0xfa, /* 5: mov rdx, rdi */
+			0xf6, 0xc1, 0x1f, /* test cl, 31 */
+			0x48, 0x0f, 0x44, 0xd6, /* cmovz rdx, rsi */
+			0x88, 0x0a, /* mov [rdx], cl */
+			0xbb, 0x00, 0x00, 0x00, 0x00, /* 17: mov ebx, 0: cl by then */
 			0x01, 0xd8, /* add eax, ebx */
 			0xff, 0xc9, /* dec ecx */
-			0x75, 0xef, /* jnz 5 */
-			STOP); /* 22 */
-	run(s, X86_VECTOR_UD, CODE + 22);
-	assert_int_equal(s->cpu->regs[X86_RAX], 5050);
+			0x75, 0xe9, /* jnz 5 */
+			STOP); /* 28 */
+	s->cpu->regs[X86_RSI] = CODE + 18;
+	s->cpu->regs[X86_RDI] = DATA;
+	run(s, X86_VECTOR_UD, CODE + 28);
+	assert_int_equal(s->cpu->regs[X86_RAX], patched_sum(0, false));
 }
 
-/* Calls of a function that another one patches, after it has become hot. */
-static void run_patching(struct setup *s, const uint8_t *patch, size_t len)
+/* Calls of a function, by way of another, that is patched when it has become hot. */
+static void run_patching(struct setup *s, const uint8_t *patch, size_t len, bool counts_down)
 {
-	static const uint8_t head[] = {0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
-			/* 5: the patch; then call 0x100 */ 0xe8};
-	static const uint8_t tail[] = {0x01, 0xd8, /* add eax, ebx */
-			0xff, 0xc9, /* dec ecx */
-			0x0f, 0x85}; /* jnz 5 */
 	uint8_t *ram = s->fixture->ram + CODE;
-	size_t at = 5;
-	int32_t distance;
 
-	memcpy(ram, head, 5);
-	memcpy(ram + at, patch, len);
-	at += len;
-	ram[at++] = 0xe8;
-	distance = (int32_t)(0x100 - (at + 4));
-	memcpy(ram + at, &distance, 4);
-	at += 4;
-	memcpy(ram + at, tail, sizeof(tail));
-	at += sizeof(tail);
-	distance = (int32_t)(5 - (int)(at + 4));
-	memcpy(ram + at, &distance, 4);
-	at += 4;
-	memcpy(ram + at, "\x0f\x0b", 2);
+	LOAD(s, CODE, 0xb9, 0xc8, 0x00, 0x00, 0x00, /* mov ecx, 200 */
+			0xf6, 0xc1, 0x1f, /* 5: test cl, 31 */
+			0x75, 0x30, /* jnz 58 */
+			0xe9, 0xf1, 0x01, 0x00, 0x00); /* jmp 0x200: the patch */
+	LOAD(s, CODE + 58, 0xe8, 0xc1, 0x00, 0x00, 0x00, /* call 0x100 */
+			0x01, 0xd8, /* add eax, ebx */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xc0, /* jnz 5 */
+			STOP); /* 69 */
 	LOAD(s, CODE + 0x100, 0xeb, 0x0e); /* jmp 0x110 */
 	LOAD(s, CODE + 0x110, 0xbb, 0x64, 0x00, 0x00, 0x00, /* mov ebx, 100: patched */
 			0xc3);
+	memcpy(ram + 0x200, patch, len);
+	ram[0x200 + len] = 0xe9;
+	int32_t distance = 58 - (int32_t)(0x200 + len + 5);
+	memcpy(ram + 0x201 + len, &distance, 4);
 	block_cache_clear(s->cpu->blocks);
 	reset_state(s);
-	s->cpu->regs[X86_RSI] = CODE + 0x112;
-	run(s, X86_VECTOR_UD, CODE + at);
+	run(s, X86_VECTOR_UD, CODE + 69);
+	assert_int_equal(s->cpu->regs[X86_RAX], patched_sum(100, counts_down));
 }
 
 static void test_store_into_other_block(void **state)
@@ -486,20 +489,13 @@ static void test_store_into_other_block(void **state)
 			0x52, /* push rdx */
 			0x48, 0x89, 0xfc}; /* mov rsp, rdi */
 
-	run_patching(s, byte, sizeof(byte));
-	assert_int_equal(s->cpu->regs[X86_RAX], 5050);
-	run_patching(s, wide, sizeof(wide));
-	assert_int_equal(s->cpu->regs[X86_RAX], 5050);
-	run_patching(s, dec, sizeof(dec));
-	assert_int_equal(s->cpu->regs[X86_RAX], 4950);
-	run_patching(s, lock, sizeof(lock));
-	assert_int_equal(s->cpu->regs[X86_RAX], 4950);
-	run_patching(s, exchange, sizeof(exchange));
-	assert_int_equal(s->cpu->regs[X86_RAX], 5050);
-	run_patching(s, string, sizeof(string));
-	assert_int_equal(s->cpu->regs[X86_RAX], 5050);
-	run_patching(s, push, sizeof(push));
-	assert_int_equal(s->cpu->regs[X86_RAX], 5050);
+	run_patching(s, byte, sizeof(byte), false);
+	run_patching(s, wide, sizeof(wide), false);
+	run_patching(s, dec, sizeof(dec), true);
+	run_patching(s, lock, sizeof(lock), true);
+	run_patching(s, exchange, sizeof(exchange), false);
+	run_patching(s, string, sizeof(string), false);
+	run_patching(s, push, sizeof(push), false);
 }
 
 static void test_store_through_alias(void **state)
@@ -509,8 +505,7 @@ static void test_store_through_alias(void **state)
 			0x88, 0x0c, 0x25, 0x11, 0x01, 0x10, 0x00}; /* mov [imm], cl */
 
 	map_page(s, ALIAS, CODE | 7);
-	run_patching(s, byte, sizeof(byte));
-	assert_int_equal(s->cpu->regs[X86_RAX], 5050);
+	run_patching(s, byte, sizeof(byte), false);
 }
 
 /* One store, half of it in the page before the code. */
