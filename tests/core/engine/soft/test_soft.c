@@ -194,11 +194,78 @@ static void test_triple_fault(void **state)
 	assert_int_equal(cpu.seg[X86_CS].base, 0xffff0000);
 }
 
+/* Long mode at ring 0, the first 2 MiB mapped to themselves. */
+static void enter_long(struct machine *m, uint64_t rip)
+{
+	static const uint64_t entries[] = {0x2003, 0x3003, 0x83};
+	struct x86_state cpu;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(entries); i++) {
+		assert_true(guest_memory_write(
+				m->memory, 0x1000 + 0x1000 * i, &entries[i], sizeof(entries[i])));
+	}
+	vcpu_get_state(m->engine->vcpus[0], &cpu);
+	cpu.seg[X86_CS] = (struct x86_segment){.limit = UINT32_MAX,
+			.attributes = X86_SEG_P | X86_SEG_S | X86_SEG_G | X86_SEG_L | 11,
+			.selector = 8};
+	cpu.cr3 = 0x1000;
+	cpu.cr4 = X86_CR4_PAE;
+	cpu.efer = X86_EFER_LME | X86_EFER_LMA;
+	cpu.cr0 = X86_CR0_PE | X86_CR0_PG;
+	cpu.rip = rip;
+	cpu.regs[X86_RSP] = 0x7000;
+	vcpu_set_state(m->engine->vcpus[0], &cpu);
+}
+
+static uint32_t load32(struct machine *m, uint64_t address)
+{
+	uint32_t value;
+
+	assert_true(guest_memory_read(m->memory, address, &value, sizeof(value)));
+	return value;
+}
+
+/* Waits until the guest has counted on: it has come around since. */
+static void wait_rounds(struct machine *m, uint64_t counter, uint32_t rounds)
+{
+	uint32_t begin = load32(m, counter);
+
+	while (load32(m, counter) - begin < rounds) {
+		g_thread_yield();
+	}
+}
+
+/* Code that a device writes while it runs: from then on the new bytes count. */
+static void test_code_written_by_others(void **state)
+{
+	static const uint8_t code[] = {0xe8, 0xfb, 0x0f, 0x00, 0x00, /* call 0x9000 */
+			0x89, 0x04, 0x25, 0x00, 0xa0, 0x00, 0x00, /* mov [0xa000], eax */
+			0xff, 0x04, 0x25, 0x08, 0xa0, 0x00, 0x00, /* inc dword [0xa008] */
+			0xeb, 0xeb}; /* jmp to the call */
+	static const uint8_t function[] = {
+			0x90, 0x90, 0x90, 0xb8, 0, 0, 0, 0, 0xc3}; /* mov eax, 0 */
+	struct machine *m = *state;
+
+	assert_true(guest_memory_write(m->memory, GUEST_BASE, code, sizeof(code)));
+	assert_true(guest_memory_write(m->memory, 0x9000, function, sizeof(function)));
+	enter_long(m, GUEST_BASE);
+	engine_start(m->engine);
+	for (uint32_t value = 1; value < 500; value++) {
+		wait_rounds(m, 0xa008, 50);
+		assert_true(guest_memory_write(m->memory, 0x9004, &value, sizeof(value)));
+		wait_rounds(m, 0xa008, 2);
+		assert_int_equal(load32(m, 0xa000), value);
+	}
+	engine_stop(m->engine);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 			cmocka_unit_test_setup_teardown(test_boot, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_triple_fault, setup, teardown),
+			cmocka_unit_test_setup_teardown(
+					test_code_written_by_others, setup, teardown),
 	};
 
 	thread_register();
