@@ -217,6 +217,7 @@ static bool create_machine(struct program *program, GError **error)
 			.ram_size = options->memory,
 			.vcpus = options->cpus,
 			.clock = CLOCK_KIND_HOST,
+			.tb_size = options->translate ? options->tb_size : 0,
 			.events = &program->pc_events,
 	};
 

@@ -94,6 +94,9 @@ bool option_parse_object(void *object, const struct property *table, const char 
 	return ok;
 }
 
+/* As in the initial values of options_parse(). */
+#define OPTIONS_DEFAULT_TB_SIZE "32M"
+
 /*
  * The machine: -accel -machine -m -smp -name.
  */
@@ -114,14 +117,29 @@ static bool set_accel(struct parse *parse, const char *name, GError **error)
 
 static bool handle_accel(struct parse *parse, const char *argument, GError **error)
 {
-	struct {
+	struct accel_argument {
 		char *accel;
-	} object = {NULL};
-	static const struct property table[] = {{"accel", PROPERTY_STRING, 0}, {NULL}};
+		bool translate;
+		uint64_t tb_size;
+	} object;
+	static const struct property table[] = {
+			{"accel", PROPERTY_STRING, offsetof(struct accel_argument, accel)},
+			{"translate", PROPERTY_BOOL, offsetof(struct accel_argument, translate),
+					"on"},
+			{"tb-size", PROPERTY_SIZE, offsetof(struct accel_argument, tb_size),
+					OPTIONS_DEFAULT_TB_SIZE, MiB, GiB},
+			{NULL},
+	};
+
+	properties_set_defaults(&object, table);
 	bool ok = option_parse_object(&object, table, argument, "accel", error) &&
 		  (object.accel ? set_accel(parse, object.accel, error)
 				: option_set_bad(error, "'%s' names no accelerator", argument));
-
+	if (ok && g_strcmp0(object.accel, "soft") != 0 && strchr(argument, ',')) {
+		ok = option_set_bad(error, "'%s': translate and tb-size are of soft", argument);
+	}
+	parse->options->translate = object.translate;
+	parse->options->tb_size = object.tb_size;
 	properties_clear(&object, table);
 	return ok;
 }
@@ -383,7 +401,7 @@ static bool handle_help(struct parse *parse, const char *argument, GError **erro
 
 static const struct option options_table[] = {
 		{NULL, NULL, "The machine", NULL},
-		{"accel", "NAME",
+		{"accel", "NAME[,translate=on|off][,tb-size=SIZE]",
 				"who executes the guest's code; 'help' lists them (default: the best that works)",
 				handle_accel},
 		{"enable-kvm", NULL, "the same as -accel kvm", handle_enable_kvm},
@@ -562,6 +580,8 @@ enum options_result options_parse(const struct options_context *context, int arg
 	assert(context->classes && context->accels && context->max_cpus > 0);
 	*ret_options = (struct options){
 			.memory = OPTIONS_DEFAULT_MEMORY,
+			.translate = true,
+			.tb_size = 32 * MiB,
 			.cpus = 1,
 			.drives = g_array_new(FALSE, TRUE, sizeof(struct option_drive)),
 			.devices = g_array_new(FALSE, TRUE, sizeof(struct option_device)),

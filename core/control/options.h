@@ -77,6 +77,8 @@ struct option_screendump {
 struct options {
 	char *name; /* of the machine; may be NULL */
 	char *accel; /* NULL: the best that works */
+	bool translate; /* soft: hot code is translated */
+	uint64_t tb_size; /* soft: bytes of translated code that a vCPU keeps */
 	uint64_t memory; /* bytes, whole pages */
 	unsigned cpus;
 

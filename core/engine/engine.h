@@ -51,6 +51,8 @@ struct engine_config {
 	struct clock *clock;
 	struct irqchip_board *board;
 	struct engine_events *events;
+	/* of the software CPU: bytes of translated code that a vCPU keeps; 0: all is interpreted */
+	uint64_t tb_size;
 };
 
 enum vcpu_debug_flag {

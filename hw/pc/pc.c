@@ -209,6 +209,7 @@ static bool create_engine(struct pc *pc, GError **error)
 			.memory = pc->machine.memory,
 			.ports = pc->machine.ports,
 			.clock = pc->machine.clock,
+			.tb_size = pc->config.tb_size,
 			.board = &pc->board,
 			.events = &pc->engine_events,
 	};

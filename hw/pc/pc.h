@@ -30,6 +30,7 @@ struct pc_config {
 	uint64_t ram_size; /* bytes, a multiple of the page size */
 	unsigned vcpus;
 	enum clock_kind clock;
+	uint64_t tb_size; /* as in struct engine_config */
 	struct chardev *serial[PC_SERIAL_COUNT]; /* NULL: none */
 	struct pc_events *events;
 };

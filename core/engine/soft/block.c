@@ -212,10 +212,10 @@ void block_cache_clear(struct block_cache *cache)
 
 static bool translation_stale(const struct block *block)
 {
-	return !block_fresh(block) || (block->second_page &&
-						      __atomic_load_n(block->second_generation_now,
-								      __ATOMIC_ACQUIRE) !=
-								      block->second_generation);
+	return !block_fresh(block) ||
+	       (block->second_page &&
+			       __atomic_load_n(block->second_generation_now, __ATOMIC_ACQUIRE) !=
+					       block->second_generation);
 }
 
 void block_cache_review(struct block_cache *cache)

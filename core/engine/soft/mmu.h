@@ -109,8 +109,7 @@ static inline uint8_t *tlb_host(const struct tlb_entry *entry, uint64_t linear)
 		const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)]; \
 		if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
 			uint##bits##_t value; \
-			memcpy(&value, (const void *)tlb_host(entry, linear), \
-					(bits) / 8); \
+			memcpy(&value, (const void *)tlb_host(entry, linear), (bits) / 8); \
 			return value; \
 		} \
 		return (uint##bits##_t)mmu_load_slow(cpu, linear, (bits) / 8); \

@@ -8,6 +8,7 @@
  */
 #include "core/engine/soft/soft.h"
 
+#include "core/base/log.h"
 #include "core/engine/soft/apic.h"
 #include "core/engine/soft/block.h"
 #include "core/engine/soft/cpu.h"
@@ -16,9 +17,6 @@
 #include "core/engine/soft/translator/translate.h"
 
 #include <x86intrin.h>
-
-/* Bytes of translated code that a vCPU keeps. */
-#define CODE_SIZE (32 * MiB)
 
 struct soft_engine {
 	struct engine base;
@@ -263,9 +261,12 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 	cpu->tsc_base = soft->tsc_base;
 	cpu->blocks = block_cache_create(soft->code);
 	cpu->self = cpu;
-	if (!getenv("ORIEL_NO_TRANSLATOR")) {
-		cpu->translator = translator_create(cpu, CODE_SIZE);
+	if (config->tb_size) {
+		cpu->translator = translator_create(cpu, config->tb_size);
 		cpu->blocks->translator = cpu->translator;
+		if (!cpu->translator) {
+			log_warn("no memory for translated code: the guest's code is interpreted");
+		}
 	}
 	g_mutex_lock(&soft->lock);
 	apic_create(soft->bus, cpu);

@@ -21,8 +21,7 @@ static void clear_slot(struct cpu *cpu, unsigned slot)
 		return;
 	}
 	slot -= TLB_SET_COUNT * TLB_ENTRIES;
-	cpu->tlb_fetch[slot / TLB_FETCH_ENTRIES][slot % TLB_FETCH_ENTRIES].tag =
-			TLB_FETCH_INVALID;
+	cpu->tlb_fetch[slot / TLB_FETCH_ENTRIES][slot % TLB_FETCH_ENTRIES].tag = TLB_FETCH_INVALID;
 }
 
 static void clear_tables(struct cpu *cpu)

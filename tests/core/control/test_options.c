@@ -136,7 +136,7 @@ static void test_bad(void **state)
 			{"-accel|kvn", "-accel: no accelerator 'kvn'; did you mean 'kvm'?"},
 			{"-accel|tcg", "-accel: no accelerator 'tcg' (there is: kvm, xen, soft)"},
 			{"-accel|kvm,thread=multi",
-					"-accel: no property 'thread' (there is: accel)"},
+					"-accel: no property 'thread' (there is: accel, translate, tb-size)"},
 			{"-machine|pc", "-machine: no machine 'pc' (there is: q35)"},
 			{"-machine|q35,accel=",
 					"-machine: no accelerator '' (there is: kvm, xen, soft)"},

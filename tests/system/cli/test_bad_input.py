@@ -47,8 +47,10 @@ OPTIONS = [
 
     ('-accel foo', "-accel: no accelerator 'foo' (there is: kvm, soft)"),
     ('-accel kvn', "-accel: no accelerator 'kvn'; did you mean 'kvm'?"),
-    ('-accel kvm,thread=multi', "-accel: no property 'thread' (there is: accel)"),
+    ('-accel kvm,thread=multi', "-accel: no property 'thread' (there is: accel, translate, tb-size)"),
     ('-machine pc', "-machine: no machine 'pc' (there is: q35)"),
+    ('-accel kvm,translate=off', "-accel: 'kvm,translate=off': translate and tb-size are of soft"),
+    ('-accel soft,tb-size=1', "-accel: tb-size: '1' is not a size from 1M to 1G"),
     ('-machine q35,accel=tcg', "-machine: no accelerator 'tcg' (there is: kvm, soft)"),
     ('-M q35,usb=off', "-M: no property 'usb' (there is: type, accel)"),
     ('-cpu qemu64', "-cpu: 'qemu64' is not host or max: the guest sees all that the engine can do"),

@@ -119,8 +119,7 @@ static void emit_set_rip(struct emitter *e)
 	emit_store(e, STATE(rip), HOST_R14);
 }
 
-static const uint8_t pushed[] = {
-		HOST_RBX, HOST_RBP, HOST_R12, HOST_R13, HOST_R14, HOST_R15};
+static const uint8_t pushed[] = {HOST_RBX, HOST_RBP, HOST_R12, HOST_R13, HOST_R14, HOST_R15};
 
 /* Inside, rsp is 8 beyond a multiple of 16, as where a function begins. */
 static void emit_enter(struct emitter *e)
@@ -150,7 +149,8 @@ static void emit_leave(struct emitter *e, enum code_exit reason)
 	emit8(e, 0xc3);
 }
 
-static void emit_call_out(struct emitter *e, uint32_t (*function)(struct cpu *, const struct insn *))
+static void emit_call_out(
+		struct emitter *e, uint32_t (*function)(struct cpu *, const struct insn *))
 {
 	const struct host_op test = {.opcode = 0x85};
 	const struct host_op call = {.opcode = 0xff};

@@ -120,8 +120,8 @@ void emit_op(struct emitter *emitter, const struct host_op *op, unsigned reg, st
 	emit_bytes(emitter, &op->imm, op->imm_size);
 }
 
-static void emit_simple(struct emitter *emitter, uint8_t opcode, bool wide, unsigned reg,
-		struct host_rm rm)
+static void emit_simple(
+		struct emitter *emitter, uint8_t opcode, bool wide, unsigned reg, struct host_rm rm)
 {
 	const struct host_op op = {.opcode = opcode, .rex_w = wide};
 

@@ -62,7 +62,8 @@ static inline struct host_rm host_register(unsigned reg)
 	return (struct host_rm){.reg = (uint8_t)reg};
 }
 
-static inline struct host_rm host_memory(unsigned base, unsigned index, unsigned scale, int32_t disp)
+static inline struct host_rm host_memory(
+		unsigned base, unsigned index, unsigned scale, int32_t disp)
 {
 	return (struct host_rm){.reg = HOST_NONE,
 			.base = (uint8_t)base,

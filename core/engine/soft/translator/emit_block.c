@@ -126,7 +126,8 @@ static void emit_linear(struct unit *u)
 	emit_offset(u);
 	if (segment == X86_FS || segment == X86_GS) {
 		emit_load(u->e, HOST_R15,
-				host_state(offsetof(struct cpu, seg_base) + segment * sizeof(uint64_t)));
+				host_state(offsetof(struct cpu, seg_base) +
+						segment * sizeof(uint64_t)));
 		emit_lea(u->e, HOST_R14, host_memory(HOST_R14, HOST_R15, 0, 0));
 	}
 }
@@ -181,9 +182,8 @@ static void emit_translate(struct unit *u, unsigned size, bool write)
 			.rex_w = true,
 			.imm_size = 4,
 			.imm = (uint32_t)(GUEST_PAGE_SIZE - size)};
-	const struct host_op test = {.opcode = 0xf6,
-			.imm_size = 1,
-			.imm = (uint8_t)(u->shape.aligned - 1)};
+	const struct host_op test = {
+			.opcode = 0xf6, .imm_size = 1, .imm = (uint8_t)(u->shape.aligned - 1)};
 	size_t table = tlb_offset(u, write);
 
 	if (u->live) {
@@ -255,7 +255,8 @@ static bool high_bytes_fit(const struct insn *insn, const struct shape *shape)
 }
 
 /* A host register for an operand; what it is before the instruction is there if it matters. */
-static unsigned operand_in(struct unit *u, unsigned reg, unsigned use, unsigned size, unsigned scratch)
+static unsigned operand_in(
+		struct unit *u, unsigned reg, unsigned use, unsigned size, unsigned scratch)
 {
 	if (is_high_byte(u->insn, reg, size)) {
 		return reg;
@@ -692,7 +693,7 @@ static void emit_far_entry(struct unit *u)
 	emit8(u->e, 0x4d);
 	emit8(u->e, 0x8d);
 	emit8(u->e, 0xb6);
-	emit32(u->e, (uint32_t)-(int32_t)u->offset);
+	emit32(u->e, (uint32_t) - (int32_t)u->offset);
 	emit_store(u->e, STATE(page_rip), HOST_R14);
 	assert(u->e->full || u->e->at - begin == CODE_FAR_BYTES);
 }
@@ -739,7 +740,8 @@ void block_emit_link(struct code *code, uint8_t *site, const uint8_t *target)
 
 void block_emit_dead_end(struct code *code, const struct block *block, uint8_t *far_entry)
 {
-	struct emitter e = {.at = far_entry + CODE_FAR_BYTES, .end = far_entry + CODE_FAR_BYTES + 16};
+	struct emitter e = {
+			.at = far_entry + CODE_FAR_BYTES, .end = far_entry + CODE_FAR_BYTES + 16};
 
 	emit_mov_imm(&e, HOST_R14, PAGE_OFFSET(block->physical));
 	emit_jmp_to(&e, code_attend(code));

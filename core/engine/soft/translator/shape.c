@@ -439,8 +439,8 @@ static void shape_0f(struct shape *shape, const struct insn *insn)
 static bool is_atomic(const struct insn *insn)
 {
 	return insn->is_memory &&
-	       (has_prefix(insn, INSN_PREFIX_LOCK) || (insn->map == INSN_MAP_LEGACY &&
-								      (insn->opcode & 0xfe) == 0x86));
+	       (has_prefix(insn, INSN_PREFIX_LOCK) ||
+			       (insn->map == INSN_MAP_LEGACY && (insn->opcode & 0xfe) == 0x86));
 }
 
 void shape_of(const struct insn *insn, struct shape *ret_shape)

@@ -48,7 +48,8 @@ struct shape {
 	bool sse; /* needs the host's SSE state to be the guest's */
 	bool reg_xmm, rm_xmm; /* the operand is an XMM register */
 	uint8_t xmm0_use; /* enum shape_use: XMM0 as an operand that is not named */
-	uint16_t flags_read, flags_written; /* arithmetic flags; written: always, whatever the operands */
+	uint16_t flags_read,
+			flags_written; /* arithmetic flags; written: always, whatever the operands */
 };
 
 void shape_of(const struct insn *insn, struct shape *ret_shape);

@@ -7,11 +7,14 @@
 #include "core/engine/soft/translator/code.h"
 #include "core/engine/soft/translator/emit_block.h"
 
+#include <sys/mman.h>
+
 /* Times that a block is interpreted before it is worth translating. */
 #define HOT 12
 
 /* Targets of jumps between pages, by the low 16 bits of the address. */
 #define JUMPS 65536u
+#define JUMPS_SIZE (JUMPS * sizeof(struct jump))
 #define JUMP_LOG 8192u
 
 struct jump {
@@ -37,25 +40,39 @@ static uint64_t never(unsigned slot)
 static void clear_tables(struct translator *translator)
 {
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
-		memset(translator->jumps[set], 0, JUMPS * sizeof(struct jump));
+		/* Cheaper than writing zeroes where few entries were in use, and the memory is the host's again. */
+		(void)madvise(translator->jumps[set], JUMPS_SIZE, MADV_DONTNEED);
 		translator->jumps[set][0].minus = never(0);
 	}
 	translator->log_count = 0;
 }
 
-struct translator *translator_create(struct cpu *cpu, size_t code_size)
+static struct jump *table_create(void)
 {
-	struct code *code = code_create(code_size);
+	void *table = mmap(NULL, JUMPS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
 
-	if (!code) {
+	if (table == MAP_FAILED) {
 		return NULL;
 	}
+	((struct jump *)table)[0].minus = never(0);
+	return table;
+}
+
+struct translator *translator_create(struct cpu *cpu, size_t code_size)
+{
 	struct translator *translator = g_new0(struct translator, 1);
+	bool complete = true;
+
 	translator->cpu = cpu;
-	translator->code = code;
+	translator->code = code_create(code_size);
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
-		translator->jumps[set] = g_new0(struct jump, JUMPS);
-		translator->jumps[set][0].minus = never(0);
+		translator->jumps[set] = table_create();
+		complete = complete && translator->jumps[set];
+	}
+	if (!translator->code || !complete) {
+		translator_destroy(translator);
+		return NULL;
 	}
 	return translator;
 }
@@ -66,7 +83,9 @@ void translator_destroy(struct translator *translator)
 		return;
 	}
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
-		g_free(translator->jumps[set]);
+		if (translator->jumps[set]) {
+			munmap(translator->jumps[set], JUMPS_SIZE);
+		}
 	}
 	code_destroy(translator->code);
 	g_free(translator);
@@ -206,7 +225,8 @@ bool translator_run(struct translator *translator, const uint8_t *entry)
 		uint8_t *site = (uint8_t *)(uintptr_t)cpu->exit_site;
 		struct block *block = interp_enter(cpu);
 		const uint8_t *next = translator_find(translator, block);
-		if (cpu->blocks->clears != clears || translator->flushed_epoch != cpu->fetch_epoch) {
+		if (cpu->blocks->clears != clears ||
+				translator->flushed_epoch != cpu->fetch_epoch) {
 			return true;
 		}
 		if (!next) {
