@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/core/engine/soft/translator/twins.h"
+
+#include "tests/harness/test.h"
+
+#include "core/engine/soft/exec.h"
+#include "core/engine/soft/operand.h"
+#include "core/engine/soft/translator/emit_block.h"
+#include "core/engine/soft/translator/shape.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CODE_SIZE (1 * MiB)
+#define JUMPS 65536u
+
+struct jump {
+	uint64_t minus;
+	const uint8_t *entry;
+};
+
+/* What stands for struct translator here: no block leads to another. */
+struct translated {
+	struct code *code;
+	struct jump *jumps;
+	uint64_t blocks;
+};
+
+static struct translated translated;
+
+void translated_start(struct cpu *cpu)
+{
+	translated.code = code_create(CODE_SIZE);
+	assert_non_null(translated.code);
+	translated.jumps = g_new0(struct jump, JUMPS);
+	translated.jumps[0].minus = 1;
+	translated.blocks = 0;
+	cpu->self = cpu;
+	cpu->jumps = translated.jumps;
+	code_set_gs(cpu);
+}
+
+void translated_stop(void)
+{
+	code_destroy(translated.code);
+	g_free(translated.jumps);
+}
+
+uint64_t translated_blocks(void)
+{
+	return translated.blocks;
+}
+
+/* The far entry of a translation, as the processor would run it. */
+const uint8_t *translate(struct cpu *cpu, const struct block *block)
+{
+	struct emitter emitter;
+	const uint8_t *begin;
+
+	if (!code_begin(translated.code, &emitter)) {
+		code_clear(translated.code);
+		assert_true(code_begin(translated.code, &emitter));
+	}
+	begin = emitter.at;
+	if (!block_emit(translated.code, &emitter, block, (unsigned)(cpu->tlb - cpu->tlbs),
+			    cpu->sse_native)) {
+		return NULL;
+	}
+	code_end(translated.code, &emitter);
+	translated.blocks++;
+	return code_executable(translated.code, begin);
+}
+
+/* Runs it, up to where another block begins. False with cpu->fault if it faulted. */
+bool run_translation(struct cpu *cpu, const uint8_t *entry)
+{
+	if (sigsetjmp(cpu->unwind, 0) != 0) {
+		return false;
+	}
+	(void)code_run(translated.code, cpu, entry);
+	if (!linear_is_canonical(cpu->rip)) {
+		int64_t branch = (int64_t)cpu->branch;
+		cpu->regs[X86_RSP] -= (uint64_t)(branch >> 16);
+		cpu->rip = cpu->page_rip + (branch & 0xffff);
+		cpu_raise_gp(cpu);
+	}
+	return true;
+}
+
+/* Flags that are not kept for the case that the instruction faults: it, or one behind it, writes all of them. */
+uint64_t lost_flags(const struct block *block, unsigned at)
+{
+	uint16_t needed = X86_FLAGS_ARITH;
+
+	for (unsigned i = block->count; i-- > at;) {
+		struct shape shape;
+		shape_of(&block->insns[i], &shape);
+		needed = (uint16_t)((needed & ~shape.flags_written) | shape.flags_read);
+	}
+	return X86_FLAGS_ARITH & ~(uint64_t)needed;
+}
+
+/* An empty block at cpu->rip with room for BLOCK_MAX_INSNS instructions; one at a time. */
+struct block *block_at(const struct cpu *cpu)
+{
+	static uint64_t storage[(sizeof(struct block) + BLOCK_MAX_INSNS * sizeof(struct insn)) / 8];
+	struct block *block = (struct block *)storage;
+
+	memset(block, 0, sizeof(*block));
+	block->physical = cpu->rip;
+	block->mode = INSN_MODE_64;
+	return block;
+}
+
+void block_add(struct block *block, const uint8_t *bytes, size_t len)
+{
+	struct insn *insn = &block->insns[block->count++];
+
+	assert(insn_decode(insn, INSN_MODE_64, bytes, len) == DECODE_OK);
+	exec_bind(insn);
+	block->bytes = (uint16_t)(block->bytes + insn->length);
+}
+
+/* Runs a block as the run loop does. */
+static void execute_block(struct cpu *cpu, const struct block *block)
+{
+	uint64_t rip = cpu->rip;
+
+	cpu->next_rip = rip + block->bytes;
+	for (unsigned i = 0; i < block->count; i++) {
+		cpu->rip = rip;
+		block->insns[i].exec(cpu, &block->insns[i]);
+		rip += block->insns[i].length;
+	}
+	cpu->rip = cpu->next_rip;
+}
+
+static bool run_interpreted(struct cpu *cpu, const struct block *block)
+{
+	if (sigsetjmp(cpu->unwind, 0) != 0) {
+		return false;
+	}
+	execute_block(cpu, block);
+	return true;
+}
+
+static void take_outcome(struct twins *twins, bool ok, struct outcome *ret_outcome)
+{
+	const struct cpu *cpu = twins->differ.fake->cpu;
+
+	ret_outcome->ok = ok;
+	memcpy(ret_outcome->regs, cpu->regs, sizeof(cpu->regs));
+	ret_outcome->rip = cpu->rip;
+	ret_outcome->rflags = cpu->rflags;
+	ret_outcome->cr2 = cpu->cr2;
+	ret_outcome->vector = cpu->fault.vector;
+	ret_outcome->error = cpu->fault.error;
+	ret_outcome->mxcsr = cpu->fx.mxcsr;
+	memcpy(ret_outcome->xmm, cpu->fx.xmm, sizeof(cpu->fx.xmm));
+	memcpy(ret_outcome->memory, twins->differ.memory, ORACLE_DATA_SIZE);
+}
+
+static unsigned insn_at(const struct block *block, uint64_t rip)
+{
+	uint64_t at = block->physical;
+	unsigned i = 0;
+
+	while (i + 1 < block->count && at != rip) {
+		at += block->insns[i++].length;
+	}
+	return i;
+}
+
+/* A call to an address that is none has pushed before it turns out. */
+static void ignore_pushed(struct twins *twins)
+{
+	uint64_t at = twins->interpreted.regs[X86_RSP] - 8 - twins->differ.data;
+
+	for (unsigned i = 0; i < 8 && twins->interpreted.vector == X86_VECTOR_GP; i++) {
+		if (at + i < ORACLE_DATA_SIZE) {
+			twins->translated.memory[at + i] = twins->interpreted.memory[at + i];
+		}
+	}
+}
+
+static bool same_outcome(struct twins *twins, const struct block *block)
+{
+	const struct outcome *a = &twins->interpreted, *b = &twins->translated;
+	uint64_t flags = DIFFER_FLAGS;
+
+	if (!a->ok) {
+		flags &= ~lost_flags(block, insn_at(block, a->rip));
+		ignore_pushed(twins);
+	}
+	return a->ok == b->ok && a->rip == b->rip && ((a->rflags ^ b->rflags) & flags) == 0 &&
+	       memcmp(a->regs, b->regs, sizeof(a->regs)) == 0 && a->vector == b->vector &&
+	       a->error == b->error && a->cr2 == b->cr2 && a->mxcsr == b->mxcsr &&
+	       memcmp(a->xmm, b->xmm, sizeof(a->xmm)) == 0 &&
+	       memcmp(a->memory, b->memory, ORACLE_DATA_SIZE) == 0;
+}
+
+static void report_twins(struct twins *twins, const struct block *block, const uint8_t *bytes)
+{
+	const struct outcome *a = &twins->interpreted, *b = &twins->translated;
+
+	if (twins->differ.differences++ >= 4) {
+		return;
+	}
+	for (unsigned i = 0, at = 0; i < block->count; at += block->insns[i++].length) {
+		fprintf(stderr, "instruction %u at %x:", i, (unsigned)block->physical + at);
+		for (unsigned k = 0; k < block->insns[i].length; k++) {
+			fprintf(stderr, " %02x", bytes[at + k]);
+		}
+		fprintf(stderr, "\n");
+	}
+	fprintf(stderr,
+			"interpreted, translated: ok %d %d, vector %u %u, error %x %x, cr2 %" PRIx64
+			" %" PRIx64 "\n",
+			a->ok, b->ok, a->vector, b->vector, a->error, b->error, a->cr2, b->cr2);
+	fprintf(stderr, "rip %" PRIx64 " %" PRIx64 ", flags %" PRIx64 ": %" PRIx64 " %" PRIx64 "\n",
+			a->rip, b->rip, twins->before.rflags, a->rflags, b->rflags);
+	for (unsigned i = 0; i < X86_REG_COUNT; i++) {
+		fprintf(stderr, "r%u %016" PRIx64 ": %016" PRIx64 " %016" PRIx64 "%s\n", i,
+				twins->before.regs[i], a->regs[i], b->regs[i],
+				a->regs[i] != b->regs[i] ? " <--" : "");
+	}
+	fprintf(stderr, "mxcsr %x: %x %x\n", twins->before.mxcsr, a->mxcsr, b->mxcsr);
+	for (unsigned i = 0; i < 16; i++) {
+		if (memcmp(a->xmm[i], b->xmm[i], 16) != 0) {
+			fprintf(stderr, "xmm%u differs\n", i);
+		}
+	}
+	for (unsigned i = 0, shown = 0; i < ORACLE_DATA_SIZE && shown < 16; i++) {
+		if (a->memory[i] != b->memory[i]) {
+			fprintf(stderr, "memory %" PRIx64 ": %02x %02x\n", twins->differ.data + i,
+					a->memory[i], b->memory[i]);
+			shown++;
+		}
+	}
+}
+
+static void put_state(struct twins *twins, const struct outcome *state)
+{
+	struct cpu *cpu = twins->differ.fake->cpu;
+
+	memcpy(cpu->regs, state->regs, sizeof(cpu->regs));
+	cpu->rip = state->rip;
+	cpu->rflags = state->rflags;
+	cpu->fx.mxcsr = state->mxcsr;
+	memcpy(cpu->fx.xmm, state->xmm, sizeof(cpu->fx.xmm));
+	memcpy(twins->differ.memory, state->memory, ORACLE_DATA_SIZE);
+	cpu->cr2 = cpu->fault.error = cpu->fault.vector = 0;
+}
+
+/* Runs the block both ways from the same state. */
+static void compare_block(struct twins *twins, const struct block *block, const uint8_t *bytes)
+{
+	struct differ *differ = &twins->differ;
+	struct cpu *cpu = differ->fake->cpu;
+	const uint8_t *entry = translate(cpu, block);
+
+	if (!entry) {
+		twins->refused++;
+		return;
+	}
+	take_outcome(twins, true, &twins->before);
+	put_state(twins, &twins->before);
+	take_outcome(twins, run_interpreted(cpu, block), &twins->interpreted);
+	put_state(twins, &twins->before);
+	if (differ_below(differ, 4) == 0) {
+		mmu_flush_all(cpu);
+	}
+	take_outcome(twins, run_translation(cpu, entry), &twins->translated);
+	differ->cases++;
+	differ->faults += !twins->interpreted.ok;
+	if (!same_outcome(twins, block)) {
+		report_twins(twins, block, bytes);
+	}
+}
+
+static void random_block(struct twins *twins, random_insn_fn *random_insn)
+{
+	struct differ *differ = &twins->differ;
+	struct cpu *cpu = differ->fake->cpu;
+	unsigned count = 2 + (unsigned)differ_below(differ, 7), len = 0;
+	uint8_t bytes[16 * 32];
+	struct block *block;
+
+	cpu->rip = differ->code + differ_below(differ, 0x700);
+	block = block_at(cpu);
+	while (block->count < count) {
+		unsigned part = random_insn(differ, cpu->rip + len, &bytes[len]);
+		if (part) {
+			block_add(block, &bytes[len], part);
+			len += part;
+			if (block->insns[block->count - 1].flags & INSN_FLAG_ENDS_BLOCK) {
+				break;
+			}
+		}
+	}
+	for (unsigned i = 0; i < X86_REG_COUNT; i++) {
+		cpu->regs[i] = differ_below(differ, 3) ? differ_address(differ)
+						       : differ_value(differ);
+	}
+	if (differ_below(differ, 2)) {
+		cpu->regs[X86_RCX] &= 63;
+	}
+	cpu->rflags = X86_FLAG_FIXED | (differ_random(differ) & X86_FLAGS_ARITH);
+	cpu->seg_base[X86_FS] = differ_below(differ, 64);
+	cpu->seg_base[X86_GS] = differ_below(differ, 2) ? 0 : differ_value(differ);
+	for (unsigned i = 0; i < sizeof(cpu->fx.xmm) / 8; i++) {
+		uint64_t value = differ_value(differ);
+		memcpy((uint8_t *)cpu->fx.xmm + 8 * i, &value, sizeof(value));
+	}
+	compare_block(twins, block, bytes);
+}
+
+/* A page that is decoded from: stores into it take the slow path and are reported. */
+static void decode_somewhere(struct differ *differ)
+{
+	struct cpu *cpu = differ->fake->cpu;
+
+	if (sigsetjmp(cpu->unwind, 0) == 0) {
+		(void)block_lookup(cpu, differ_address(differ));
+	}
+}
+
+void twins_run(struct twins *twins, random_insn_fn *random_insn, unsigned blocks)
+{
+	struct differ *differ = &twins->differ;
+
+	for (unsigned i = 0; i < blocks; i++) {
+		differ->fake->fill_tlb = differ_below(differ, 4);
+		differ->fake->ranges[2].device = i & 64;
+		if (i % 64 == 0) {
+			mmu_flush_all(differ->fake->cpu);
+			decode_somewhere(differ);
+		}
+		random_block(twins, random_insn);
+	}
+}

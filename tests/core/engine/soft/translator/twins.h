@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks of instructions in a fake machine, interpreted and translated from the same state, with what came of it compared.
+ */
+#ifndef TESTS_CORE_ENGINE_SOFT_TRANSLATOR_TWINS_H
+#define TESTS_CORE_ENGINE_SOFT_TRANSLATOR_TWINS_H
+
+#include "core/engine/soft/block.h"
+#include "tests/core/engine/soft/differ.h"
+
+/* Code memory and what else translations need; GS is the processor's from then on. */
+void translated_start(struct cpu *cpu);
+void translated_stop(void);
+
+/* Translations made since the start. */
+uint64_t translated_blocks(void);
+
+/* The far entry of a translation; NULL: it cannot be translated. */
+const uint8_t *translate(struct cpu *cpu, const struct block *block);
+
+/* Runs it, up to where another block begins. False with cpu->fault if it faulted. */
+bool run_translation(struct cpu *cpu, const uint8_t *entry);
+
+/* An empty block at cpu->rip with room for BLOCK_MAX_INSNS instructions; one at a time. */
+struct block *block_at(const struct cpu *cpu);
+void block_add(struct block *block, const uint8_t *bytes, size_t len);
+
+/* Flags that are not kept for the case that the instruction faults: it, or one behind it, writes all of them. */
+uint64_t lost_flags(const struct block *block, unsigned at);
+
+/* What a block did. */
+struct outcome {
+	bool ok;
+	uint64_t regs[X86_REG_COUNT];
+	uint64_t rip, rflags, cr2;
+	uint8_t vector;
+	uint32_t error;
+	uint32_t mxcsr;
+	uint8_t xmm[16][16];
+	uint8_t memory[ORACLE_DATA_SIZE];
+};
+
+struct twins {
+	struct differ differ;
+	struct outcome before, interpreted, translated;
+	uint64_t refused; /* blocks that cannot be translated */
+};
+
+/* Makes an instruction, to stand at rip; its length, or 0 for another try. */
+typedef unsigned random_insn_fn(struct differ *differ, uint64_t rip, uint8_t *bytes);
+
+/* Runs many blocks of 2 to 8 such instructions both ways. Differences are counted in differ, and reported. */
+void twins_run(struct twins *twins, random_insn_fn *random_insn, unsigned blocks);
+
+#endif
