@@ -308,14 +308,17 @@ static void emit_modrm(struct unit *u)
 			.imm_size = shape->imm_size,
 			.imm = insn->imm,
 	};
-	unsigned reg = shape->extension;
+	unsigned reg = shape->extension, rm_use = shape->rm_use;
 	struct host_rm rm;
 
+	if (shape->reg_xmm && insn->reg == insn->rm) {
+		rm_use |= shape->reg_use; /* what one only writes the other reads */
+	}
 	if (insn->is_memory) {
 		emit_memory_operand(u, shape->rm_size, shape->rm_use & SHAPE_WRITE);
 		rm = host_memory(HOST_R14, HOST_NONE, 0, 0);
 	} else {
-		rm = host_register(shape->rm_xmm ? xmm_in(u, insn->rm, shape->rm_use)
+		rm = host_register(shape->rm_xmm ? xmm_in(u, insn->rm, rm_use)
 						 : operand_in(u, insn->rm, shape->rm_use,
 								   shape->rm_size, HOST_R14));
 		op.rex |= needs_rex(u, insn->rm, rm.reg, shape->rm_size);
