@@ -152,11 +152,6 @@ void exec_bind_system(struct insn *insn)
 	insn->exec = exec_undefined;
 }
 
-void exec_bind_native(struct insn *insn)
-{
-	insn->exec = exec_undefined;
-}
-
 uint64_t segment_check(struct cpu *cpu, unsigned segment, uint64_t offset, size_t len,
 		enum mmu_access access)
 {

@@ -302,6 +302,9 @@ static void random_block(struct twins *twins, random_insn_fn *random_insn)
 	for (unsigned i = 0; i < X86_REG_COUNT; i++) {
 		cpu->regs[i] = differ_below(differ, 3) ? differ_address(differ)
 						       : differ_value(differ);
+		if (twins->alignment && differ_below(differ, 16)) {
+			cpu->regs[i] &= ~(uint64_t)(twins->alignment - 1);
+		}
 	}
 	if (differ_below(differ, 2)) {
 		cpu->regs[X86_RCX] &= 63;
@@ -313,6 +316,7 @@ static void random_block(struct twins *twins, random_insn_fn *random_insn)
 		uint64_t value = differ_value(differ);
 		memcpy((uint8_t *)cpu->fx.xmm + 8 * i, &value, sizeof(value));
 	}
+	cpu->fx.mxcsr &= ~0x3fu; /* the exceptions that were seen */
 	compare_block(twins, block, bytes);
 }
 

@@ -43,6 +43,7 @@ struct outcome {
 struct twins {
 	struct differ differ;
 	struct outcome before, interpreted, translated;
+	unsigned alignment; /* bytes, of most addresses in registers; 0: none */
 	uint64_t refused; /* blocks that cannot be translated */
 };
 
