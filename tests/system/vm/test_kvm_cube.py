@@ -73,7 +73,7 @@ def find_library(name):
 def make_root(folder):
     """A disk with oriel, its renderer, Mesa and the guests' kernels."""
     root, disk = os.path.join(folder, "root"), os.path.join(folder, "root.img")
-    for name in ("oriel", "oriel-gpu"):
+    for name in ("oriel", "oriel-gpu", "oriel-gpu-gl"):
         copy_linked(root, program(name), "/bin/" + name)
     for path in filter(os.path.exists, DRIVERS):
         copy(root, path)
