@@ -8,6 +8,7 @@
 #include "core/base/thread.h"
 #include "core/engine/soft/block.h"
 #include "core/engine/soft/interp.h"
+#include "core/engine/soft/native.h"
 #include "core/engine/soft/translator/code.h"
 #include "core/engine/soft/translator/translate.h"
 
@@ -808,6 +809,78 @@ static void test_single_step(void **state)
 	assert_int_equal(s->frame.rsp, STACK);
 }
 
+/* MXCSR words at DATA: all exceptions masked, and none. Ones in xmm1, zero in xmm4. */
+static void set_vectors(struct setup *s)
+{
+	static const float one = 1.0f;
+
+	cpu_set_cr4(s->cpu, s->cpu->cr4 | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT);
+	memset(s->cpu->fx.xmm, 0, sizeof(s->cpu->fx.xmm));
+	for (unsigned i = 0; i < 4; i++) {
+		memcpy(&s->cpu->fx.xmm[1][4 * i], &one, sizeof(one));
+	}
+	s->cpu->fx.mxcsr = 0x1f80;
+	fixture_put32(s->fixture, DATA, 0x1f80);
+	fixture_put32(s->fixture, DATA + 4, 0);
+	s->cpu->regs[X86_RSI] = DATA;
+}
+
+static void assert_sum(struct setup *s, unsigned reg, float expected)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		float value;
+		memcpy(&value, &s->cpu->fx.xmm[reg][4 * i], sizeof(value));
+		assert_true(value == expected);
+	}
+}
+
+/* Exceptions masked and not, in turn; then one that comes. */
+static void test_vector_exceptions(void **state)
+{
+	struct setup *s = *state;
+
+	native_catch_sigfpe(); /* cmocka has taken it for this test */
+	set_vectors(s);
+	LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+			0x0f, 0x58, 0xc1, /* 5: addps xmm0, xmm1 */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xf9, /* jnz 5 */
+			0xb1, 0x64, /* mov cl, 100 */
+			0x0f, 0xae, 0x56, 0x04, /* 14: ldmxcsr [rsi + 4] */
+			0x0f, 0x59, 0xc1, /* mulps xmm0, xmm1 */
+			0x0f, 0xae, 0x16, /* ldmxcsr [rsi] */
+			0x0f, 0x58, 0xc1, /* addps xmm0, xmm1 */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xef, /* jnz 14 */
+			0x0f, 0xae, 0x56, 0x04, /* ldmxcsr [rsi + 4] */
+			0x0f, 0x58, 0xc1, /* addps xmm0, xmm1 */
+			0x0f, 0x5e, 0xc4, /* 38: divps xmm0, xmm4 */
+			STOP);
+	run(s, X86_VECTOR_XM, CODE + 38);
+	assert_int_equal(s->cpu->fx.mxcsr, 1 << 2); /* division by zero */
+	assert_sum(s, 0, 201);
+}
+
+/* Hot code after CR0.TS has been set. */
+static void test_no_vectors(void **state)
+{
+	struct setup *s = *state;
+
+	set_vectors(s);
+	LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+			0x0f, 0x58, 0xc1, /* 5: addps xmm0, xmm1 */
+			0xff, 0xc3, /* inc ebx */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xf7, /* jnz 5 */
+			0x0f, 0x20, 0xc0, /* mov rax, cr0 */
+			0x83, 0xc8, 0x08, /* or eax, TS */
+			0x0f, 0x22, 0xc0, /* mov cr0, rax */
+			0xeb, 0xec); /* jmp 5 */
+	run(s, X86_VECTOR_NM, CODE + 5);
+	assert_sum(s, 0, 100);
+	assert_int_equal(s->cpu->regs[X86_RBX], 100);
+}
+
 /* Waits until the guest is in translated code, then interrupts it. */
 static void *interrupt_it(void *opaque)
 {
@@ -906,6 +979,8 @@ int main(void)
 			TEST(test_end_of_addresses),
 			TEST(test_device),
 			TEST(test_single_step),
+			TEST(test_vector_exceptions),
+			TEST(test_no_vectors),
 			TEST(test_endless_loops),
 			TEST(test_many_blocks),
 	};
