@@ -743,9 +743,12 @@ void block_emit_link(struct code *code, uint8_t *site, const uint8_t *target)
 
 void block_emit_dead_end(struct code *code, const struct block *block, uint8_t *far_entry)
 {
-	struct emitter e = {
-			.at = far_entry + CODE_FAR_BYTES, .end = far_entry + CODE_FAR_BYTES + 16};
+	struct emitter e = {.at = far_entry + CODE_FAR_BYTES, .end = far_entry + CODE_FAR_BYTES + 32};
+	uint8_t *site = emit_jmp(&e);
 
+	/* What led here goes on through here: to the block's successor, when there is one. */
 	emit_mov_imm(&e, HOST_R14, PAGE_OFFSET(block->physical));
-	emit_jmp_to(&e, code_attend(code));
+	emit_mov_imm(&e, HOST_R15, (uint64_t)(uintptr_t)site);
+	emit_jmp_to(&e, code_link(code));
+	assert(!e.full);
 }

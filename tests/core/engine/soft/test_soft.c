@@ -250,7 +250,7 @@ static void test_code_written_by_others(void **state)
 	assert_true(guest_memory_write(m->memory, 0x9000, function, sizeof(function)));
 	enter_long(m, GUEST_BASE);
 	engine_start(m->engine);
-	for (uint32_t value = 1; value < 500; value++) {
+	for (uint32_t value = 1; value < 100; value++) {
 		wait_rounds(m, 0xa008, 50);
 		assert_true(guest_memory_write(m->memory, 0x9004, &value, sizeof(value)));
 		wait_rounds(m, 0xa008, 2);
