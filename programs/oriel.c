@@ -335,11 +335,11 @@ static void run(struct program *program)
 
 static void finish(struct program *program)
 {
-	screendumps_destroy(program->screendumps);
 	monitor_destroy(program->monitor);
 	debugger_destroy(program->debugger);
 	pc_destroy(program->pc);
 	devices_destroy(program->devices);
+	screendumps_destroy(program->screendumps);
 	if (program->loader) {
 		boot_image_destroy(boot_loader_join(program->loader, NULL));
 	}
