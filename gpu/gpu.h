@@ -41,6 +41,7 @@ struct gpu_config {
 	unsigned scanouts; /* 1..VIRTIO_GPU_MAX_SCANOUTS */
 	uint32_t width, height; /* the preferred mode of scanout 0 */
 	bool edid;
+	bool keep_last; /* a head's last picture outlives its scanout, for gpu_screendump() */
 	struct gpu_limits limits;
 };
 
@@ -144,7 +145,8 @@ void gpu_set_mode(struct gpu *gpu, unsigned head, uint32_t width, uint32_t heigh
 
 /*
  * Writes what head shows, cursor included if cursor, as a PNG to fd (taken). done(opaque, error) is
- * called on the worker thread, error NULL on success. A head that shows nothing is an error.
+ * called on the worker thread, error NULL on success. A head that shows nothing is an error, but with
+ * config.keep_last only if it never showed anything: else its last picture is written, without a cursor.
  */
 void gpu_screendump(struct gpu *gpu, unsigned head, bool cursor, int take_fd,
 		void (*done)(void *opaque, const GError *error), void *opaque);

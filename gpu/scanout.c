@@ -101,6 +101,37 @@ static void head_drop_pixels(struct gpu *gpu, struct gpu_head *head)
 	}
 }
 
+static void head_drop_kept(struct gpu *gpu, struct gpu_head *head)
+{
+	g_free(head->kept.pixels);
+	gpu_uncharge(gpu, head->kept.size);
+	head->kept = (struct gpu_kept){0};
+}
+
+/* Best effort: where memory or the renderer fails, there is no last picture. */
+static void head_keep(struct gpu *gpu, struct gpu_head *head)
+{
+	struct gpu_kept *kept = &head->kept;
+	uint32_t width = head->source.width, height = head->source.height;
+	uint64_t size;
+
+	if (kept->pixels || !pixel_image_size(width, height, &size) || !gpu_charge(gpu, size)) {
+		return; /* a kept one is newer than a source that was never flushed */
+	}
+	*kept = (struct gpu_kept){
+			.pixels = g_try_malloc(size),
+			.size = size,
+			.width = width,
+			.height = height,
+			.format = PIXEL_BGRX,
+	};
+	if (!kept->pixels || gpu->impl->read_pixels(gpu->backend, head->resource->desc.id,
+					     &head->source, kept->pixels,
+					     width * GPU_BYTES_PER_PIXEL, &kept->format) != 0) {
+		head_drop_kept(gpu, head);
+	}
+}
+
 void gpu_scanout_set(struct gpu *gpu, struct gpu_head *head, struct gpu_resource *resource,
 		const struct rect *source)
 {
@@ -123,9 +154,12 @@ void gpu_scanout_disable(struct gpu *gpu, struct gpu_head *head)
 		return;
 	}
 	head_settle(head);
+	head_drop_pixels(gpu, head);
+	if (gpu->config.keep_last) {
+		head_keep(gpu, head);
+	}
 	head->resource = NULL;
 	head->unshown = false;
-	head_drop_pixels(gpu, head);
 	display_disable(gpu->display, head_index(gpu, head));
 	finish_flushes(gpu);
 }
@@ -138,6 +172,7 @@ static void head_damage(struct gpu *gpu, struct gpu_head *head, const struct rec
 	if (head->unshown) {
 		damage = head_whole(head);
 		head->unshown = false;
+		head_drop_kept(gpu, head);
 	}
 	rect_add(&head->damage, &damage);
 	for (unsigned i = 0; i < GPU_FRAMES_PER_HEAD; i++) {
@@ -469,5 +504,6 @@ void gpu_scanouts_finish(struct gpu *gpu)
 	assert(gpu_scanouts_in_flight(gpu) == 0);
 	for (unsigned i = 0; i < VIRTIO_GPU_MAX_SCANOUTS; i++) {
 		head_drop_pixels(gpu, &gpu->heads[i]);
+		head_drop_kept(gpu, &gpu->heads[i]);
 	}
 }

@@ -17,6 +17,8 @@
 /* Shows source, which lies inside the resource, from the next flush on. */
 void gpu_scanout_set(struct gpu *gpu, struct gpu_head *head, struct gpu_resource *resource,
 		const struct rect *source);
+
+/* The head shows nothing any more. With config.keep_last its picture is read once, into head->kept. */
 void gpu_scanout_disable(struct gpu *gpu, struct gpu_head *head);
 
 /*

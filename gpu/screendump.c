@@ -84,6 +84,20 @@ static void dump_then(struct gpu *gpu, void *opaque)
 	finish(dump, error);
 }
 
+/* Where the head shows nothing: what it showed last. */
+static void dump_kept(struct screendump *dump, const struct gpu_kept *kept)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!kept->pixels) {
+		fail(dump, "it shows nothing");
+		return;
+	}
+	(void)png_write(dump->fd, kept->format, kept->width, kept->height, kept->pixels,
+			kept->width * GPU_BYTES_PER_PIXEL, &error); /* error says it */
+	finish(dump, error);
+}
+
 static void dump_cancel(struct gpu *gpu, void *opaque)
 {
 	(void)gpu;
@@ -97,7 +111,7 @@ static void screendump_run(struct gpu *gpu, struct gpu_work *work)
 	if (dump->head >= gpu->config.scanouts) {
 		fail(dump, "there is no such head");
 	} else if (!gpu->heads[dump->head].resource) {
-		fail(dump, "it shows nothing");
+		dump_kept(dump, &gpu->heads[dump->head].kept);
 	} else {
 		gpu_barrier_start(gpu, dump_then, dump_cancel, dump);
 	}

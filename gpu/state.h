@@ -48,6 +48,14 @@ struct gpu_frame {
 	struct gpu_resource *resource; /* whose image is shown without a copy; NULL with pixels */
 };
 
+/* What a head showed when it was switched off. */
+struct gpu_kept {
+	uint8_t *pixels; /* NULL: nothing is kept */
+	uint64_t size; /* bytes, charged to the host byte limit */
+	uint32_t width, height;
+	enum pixel_format format;
+};
+
 struct gpu_head {
 	/* The worker's. */
 	struct gpu_resource *resource; /* NULL: the scanout is off */
@@ -57,6 +65,7 @@ struct gpu_head {
 	uint64_t damage_serial; /* the newest flush in damage */
 	uint64_t released_serial; /* the newest flush that was presented and released */
 	struct gpu_frame frames[GPU_FRAMES_PER_HEAD];
+	struct gpu_kept kept; /* with config.keep_last: until the head shows something again */
 
 	/* Guarded by gpu->lock. */
 	uint32_t mode_width, mode_height; /* 0x0: nothing connected */

@@ -251,6 +251,18 @@ static void add_log_arguments(GPtrArray *arguments, const struct options *option
 	}
 }
 
+/* A guest switches its heads off before it ends: what is to be taken then must be kept. */
+static bool wants_last_picture(const struct options *options)
+{
+	for (unsigned i = 0; i < options->screendumps->len; i++) {
+		if (g_array_index(options->screendumps, struct option_screendump, i).when ==
+				OPTION_SCREENDUMP_EXIT) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool start_picture(struct devices *devices, struct virtio_gpu_pci *gpu,
 		struct virtio_gpu_host *host, GError **error)
 {
@@ -274,6 +286,9 @@ static bool start_picture(struct devices *devices, struct virtio_gpu_pci *gpu,
 	add_argument(arguments, "--hang-time=%u", gpu->config.hang_time);
 	if (!gpu->config.edid) {
 		add_argument(arguments, "--no-edid");
+	}
+	if (wants_last_picture(devices->options)) {
+		add_argument(arguments, "--keep-last");
 	}
 	add_display_arguments(arguments, devices->options);
 	add_log_arguments(arguments, devices->options);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "programs/monitor.h"
 
-#include "core/base/fd.h"
 #include "core/control/chardev.h"
 #include "core/control/qmp.h"
 #include "hw/pc/pc.h"
 #include "hw/virtio/picture.h"
+#include "programs/picture_file.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 struct monitor {
@@ -132,15 +131,22 @@ static void run_system_powerdown(void *opaque, struct qmp_call *call, JsonObject
 	qmp_event(monitor->qmp, "POWERDOWN", NULL);
 }
 
+struct monitor_dump {
+	struct qmp_call *call;
+	struct picture_file file;
+};
+
 static void screendump_done(void *opaque, const GError *error)
 {
-	struct qmp_call *call = opaque;
+	struct monitor_dump *dump = opaque;
 
+	picture_file_close(&dump->file, !error);
 	if (error) {
-		qmp_fail(call, "screendump: %s", error->message);
+		qmp_fail(dump->call, "screendump: %s", error->message);
 	} else {
-		qmp_return(call, NULL);
+		qmp_return(dump->call, NULL);
 	}
+	g_free(dump);
 }
 
 /* The members of screendump's arguments; NULL and an answered call if they are wrong. */
@@ -180,13 +186,16 @@ static void run_screendump(void *opaque, struct qmp_call *call, JsonObject *argu
 		qmp_fail(call, "There is no GPU to take a screendump from");
 		return;
 	}
-	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd < 0) {
-		set_error_errno(&error, "failed to open file '%s'", file);
-		qmp_fail(call, "%s", error->message);
+	struct monitor_dump *dump = g_new0(struct monitor_dump, 1);
+	int fd;
+
+	dump->call = call;
+	if (!picture_file_open(&dump->file, file, &fd, &error)) {
+		qmp_fail(call, "failed to open file '%s': %s", file, error->message);
+		g_free(dump);
 		return;
 	}
-	picture_screendump(monitor->picture, head, fd, screendump_done, call);
+	picture_screendump(monitor->picture, head, fd, screendump_done, dump);
 }
 
 static const struct qmp_command commands[] = {

@@ -41,7 +41,7 @@ struct arguments {
 	int vhost_fd, control_fd;
 	char *socket, *vtest;
 	char *backend, *display, *render_node, *title;
-	gboolean no_gl, no_edid, version;
+	gboolean no_gl, no_edid, keep_last, version;
 	int scanouts, width, height;
 	gint64 host_bytes, hang_ms;
 	int contexts, resources, request_bytes, shader_bytes;
@@ -452,6 +452,9 @@ static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 					"height of the preferred mode (default: 800)", "PIXELS"},
 			{"no-edid", 0, 0, G_OPTION_ARG_NONE, &a->no_edid, "do not offer EDID",
 					NULL},
+			{"keep-last", 0, 0, G_OPTION_ARG_NONE, &a->keep_last,
+					"keep a head's last picture for screendumps when it is switched off",
+					NULL},
 			{"max-hostmem", 0, 0, G_OPTION_ARG_INT64, &a->host_bytes,
 					"host memory that resources may take (default: 1073741824)",
 					"BYTES"},
@@ -596,6 +599,7 @@ static bool open_gpu(struct program *program, struct gpu_client *client, GError 
 			.width = (uint32_t)a->width,
 			.height = (uint32_t)a->height,
 			.edid = !a->no_edid,
+			.keep_last = a->keep_last,
 			.limits = limits_of(a),
 	};
 	struct gpu *gpu = gpu_create(&config, program->display, client, error);

@@ -20,9 +20,11 @@
 
 #include <glib-unix.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 const struct engine_impl *const engine_impls[] = {&kvm_engine, &soft_engine, NULL};
 
@@ -172,6 +174,24 @@ static gboolean handle_signal(gpointer opaque)
 	return G_SOURCE_CONTINUE;
 }
 
+/*
+ * Before the machine runs there is nothing to bring to an end, and the main thread may wait for a peer of a socket:
+ * the process ends at once, but not by the signal. Async-signal-safe.
+ */
+static void handle_early_signal(int signal_number)
+{
+	(void)signal_number;
+	terminal_release(); /* NOLINT(bugprone-signal-handler): it may be */
+	_exit(EXIT_SUCCESS);
+}
+
+static void catch_early_signals(void)
+{
+	(void)signal(SIGINT, handle_early_signal); /* it cannot fail for these */
+	(void)signal(SIGTERM, handle_early_signal);
+	(void)signal(SIGHUP, handle_early_signal);
+}
+
 static bool open_serials(struct program *program, GError **error)
 {
 	const GPtrArray *specs = program->options.serials;
@@ -317,6 +337,7 @@ static bool start(struct program *program, GError **error)
 static void run(struct program *program)
 {
 	terminal_set_quit(handle_terminal_quit, program);
+	/* From here on instead of handle_early_signal(). */
 	g_unix_signal_add(SIGINT, handle_signal, program);
 	g_unix_signal_add(SIGTERM, handle_signal, program);
 	g_unix_signal_add(SIGHUP, handle_signal, program);
@@ -335,11 +356,11 @@ static void run(struct program *program)
 
 static void finish(struct program *program)
 {
-	screendumps_destroy(program->screendumps);
 	monitor_destroy(program->monitor);
 	debugger_destroy(program->debugger);
 	pc_destroy(program->pc);
 	devices_destroy(program->devices);
+	screendumps_destroy(program->screendumps);
 	if (program->loader) {
 		boot_image_destroy(boot_loader_join(program->loader, NULL));
 	}
@@ -400,6 +421,7 @@ int main(int argc, char **argv)
 		return status;
 	}
 	program.loop = g_main_loop_new(NULL, FALSE);
+	catch_early_signals();
 	if (start(&program, &error)) {
 		run(&program);
 	} else {

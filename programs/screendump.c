@@ -4,9 +4,9 @@
 #include "core/base/fd.h"
 #include "core/base/log.h"
 #include "core/control/chardev.h"
+#include "programs/picture_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +16,7 @@
 struct screendump {
 	struct screendumps *dumps;
 	const struct option_screendump *option;
+	struct picture_file file; /* while it is under way */
 	struct chardev_tap tap; /* SERIAL */
 	GString *line; /* what the guest wrote last; the writing thread's */
 	bool seen; /* the text came; the writing thread's */
@@ -36,6 +37,7 @@ static void dump_done(void *opaque, const GError *error)
 	struct screendump *dump = opaque;
 
 	dump->dumps->under_way--;
+	picture_file_close(&dump->file, !error);
 	if (error) {
 		log_error("screendump '%s': %s", dump->option->file, error->message);
 		*dump->dumps->failed = true;
@@ -53,10 +55,9 @@ static void take(struct screendump *dump)
 	}
 	dump->taken = true;
 	dump->dumps->under_way++;
-	int fd = open(option->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd < 0) {
-		g_autoptr(GError) error = NULL;
-		set_error_errno(&error, "open");
+	int fd;
+	g_autoptr(GError) error = NULL;
+	if (!picture_file_open(&dump->file, option->file, &fd, &error)) {
 		dump_done(dump, error);
 		return;
 	}
@@ -207,6 +208,7 @@ struct screendumps *screendumps_create(const struct options *options, struct pic
 	for (unsigned i = 0; i < dumps->count; i++) {
 		struct screendump *dump = &dumps->list[i];
 		dump->dumps = dumps;
+		dump->file.fd = -1;
 		dump->option = &g_array_index(options->screendumps, struct option_screendump, i);
 		arm(dump, serial);
 	}

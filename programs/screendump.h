@@ -27,6 +27,8 @@ struct screendumps *screendumps_create(const struct options *options, struct pic
 
 /* The guest is about to end: takes those that wait for it, and waits until none is under way. */
 void screendumps_finish(struct screendumps *dumps);
-void screendumps_destroy(struct screendumps *dumps); /* may be NULL */
+
+/* May be NULL. After the picture is stopped, which fails what is still under way. */
+void screendumps_destroy(struct screendumps *dumps);
 
 #endif

@@ -462,6 +462,38 @@ static void test_reset_with_frames_in_flight(void **state)
 	gpu_guest_destroy(guest);
 }
 
+/* The last picture is read when the head goes off, not before; it counts, and goes with the next frame. */
+static void test_last_picture_is_kept(void **state)
+{
+	struct gpu_config config = guest_default_config;
+	struct gpu_statistics statistics;
+	uint64_t before;
+	(void)state;
+
+	config.keep_last = true;
+	struct gpu_guest *guest = gpu_guest_create(GUEST_FAKE_3D, &config);
+	guest_make_image(guest, 1, 16, 16);
+	gpu_get_statistics(guest->gpu, &statistics);
+	before = statistics.host_bytes;
+	assert_int_equal(guest_set_scanout(guest, 0, 1, whole), OK);
+	assert_int_equal(guest_flush(guest, 1, whole), OK);
+	g_free(fake_renderer_take_log(guest->fake));
+	assert_int_equal(guest_set_scanout(guest, 0, 0, whole), OK);
+	assert_int_equal(guest_set_scanout(guest, 0, 0, whole), OK);
+	g_autofree char *log = fake_renderer_take_log(guest->fake);
+	assert_string_equal(log, "read_pixels 1 0,0+16x16\n");
+	gpu_get_statistics(guest->gpu, &statistics);
+	assert_int_equal(statistics.host_bytes, before + 16 * 16 * 4);
+
+	assert_int_equal(guest_set_scanout(guest, 0, 1, whole), OK);
+	assert_int_equal(guest_flush(guest, 1, whole), OK);
+	fake_renderer_fail(guest->fake, "read_pixels", VIRTIO_GPU_RESP_ERR_UNSPEC);
+	assert_int_equal(guest_set_scanout(guest, 0, 0, whole), OK); /* no picture, no harm */
+	gpu_get_statistics(guest->gpu, &statistics);
+	assert_int_equal(statistics.host_bytes, before);
+	gpu_guest_destroy(guest);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,6 +514,7 @@ int main(void)
 			cmocka_unit_test(test_textures),
 			cmocka_unit_test(test_nobody_looks),
 			cmocka_unit_test(test_reset_with_frames_in_flight),
+			cmocka_unit_test(test_last_picture_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,6 +129,85 @@ static void test_refused(void **state)
 	gpu_guest_destroy(guest);
 }
 
+static void assert_shades(struct gpu_guest *guest, uint8_t red, uint32_t side)
+{
+	uint32_t width, height;
+	int fd = gpu_guest_screendump(guest, 0, true);
+
+	assert_true(fd >= 0);
+	g_autofree uint8_t *rgb = read_png(fd, &width, &height);
+	assert_int_equal(width, side);
+	assert_int_equal(height, side);
+	for (size_t i = 0; i < (size_t)side * side; i++) {
+		assert_int_equal(rgb[i * 3], red);
+		assert_int_equal(rgb[i * 3 + 1], 0x22);
+		assert_int_equal(rgb[i * 3 + 2], 0x33);
+	}
+}
+
+static void make_shade(struct gpu_guest *guest, uint32_t id, uint8_t red)
+{
+	for (unsigned i = 0; i < 64; i++) {
+		((uint32_t *)guest->ram)[i] = (uint32_t)red << 16 | 0x2233;
+	}
+	guest_make_image(guest, id, 8, 8);
+}
+
+/* What the head showed when it was switched off, however that came, until it shows something again. */
+static void test_last_picture(void **state)
+{
+	const struct virtio_gpu_rect whole = {0, 0, 8, 8}, part = {2, 2, 4, 4};
+	struct gpu_config config = guest_default_config;
+	(void)state;
+
+	config.keep_last = true;
+	struct gpu_guest *guest = gpu_guest_create(GUEST_2D, &config);
+	assert_int_equal(gpu_guest_screendump(guest, 0, true), -1);
+	assert_string_equal(guest->dump_error, "head 0: it shows nothing");
+
+	make_shade(guest, 1, 0x10);
+	assert_int_equal(guest_set_scanout(guest, 0, 1, part), OK);
+	assert_int_equal(guest_flush(guest, 1, whole), OK);
+	assert_int_equal(guest_set_scanout(guest, 0, 0, (struct virtio_gpu_rect){0}), OK);
+	assert_shades(guest, 0x10, 4);
+	assert_shades(guest, 0x10, 4);
+	assert_int_equal(guest_unref(guest, 1), OK);
+	assert_shades(guest, 0x10, 4);
+
+	/* A source that was never flushed was never seen. */
+	make_shade(guest, 2, 0x20);
+	assert_int_equal(guest_set_scanout(guest, 0, 2, whole), OK);
+	assert_int_equal(guest_set_scanout(guest, 0, 0, (struct virtio_gpu_rect){0}), OK);
+	assert_shades(guest, 0x10, 4);
+
+	assert_int_equal(guest_set_scanout(guest, 0, 2, whole), OK);
+	assert_int_equal(guest_flush(guest, 2, whole), OK);
+	assert_int_equal(guest_unref(guest, 2), OK);
+	assert_shades(guest, 0x20, 8);
+
+	make_shade(guest, 3, 0x30);
+	assert_int_equal(guest_set_scanout(guest, 0, 3, whole), OK);
+	assert_int_equal(guest_flush(guest, 3, whole), OK);
+	gpu_guest_reset(guest);
+	assert_shades(guest, 0x30, 8);
+	gpu_guest_destroy(guest);
+}
+
+static void test_nothing_kept_unasked(void **state)
+{
+	const struct virtio_gpu_rect whole = {0, 0, 8, 8};
+	struct gpu_guest *guest = gpu_guest_create(GUEST_2D, NULL);
+	(void)state;
+
+	make_shade(guest, 1, 0x10);
+	assert_int_equal(guest_set_scanout(guest, 0, 1, whole), OK);
+	assert_int_equal(guest_flush(guest, 1, whole), OK);
+	assert_int_equal(guest_set_scanout(guest, 0, 0, (struct virtio_gpu_rect){0}), OK);
+	assert_int_equal(gpu_guest_screendump(guest, 0, true), -1);
+	assert_string_equal(guest->dump_error, "head 0: it shows nothing");
+	gpu_guest_destroy(guest);
+}
+
 struct outcome {
 	char *message; /* NULL: success, or not yet */
 };
@@ -168,6 +247,8 @@ int main(void)
 			cmocka_unit_test(test_picture),
 			cmocka_unit_test(test_cursor_on_it),
 			cmocka_unit_test(test_refused),
+			cmocka_unit_test(test_last_picture),
+			cmocka_unit_test(test_nothing_kept_unasked),
 			cmocka_unit_test(test_reset_overtakes),
 	};
 

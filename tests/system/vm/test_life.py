@@ -107,6 +107,13 @@ def ends_by_signal(folder, number, status):
         ends_on_terminal(folder, number.name.lower(), small_guest(SHELL) + ["-S"] + qmp.options(), send, status)
 
 
+def ends_before_it_runs(folder, number):
+    """The terminal is taken, and oriel still waits for a peer of its monitor."""
+    ends_on_terminal(folder, "early-" + number.name.lower(),
+                     small_guest(SHELL) + ["-qmp", "tcp:127.0.0.1:0,server=on"],
+                     lambda machine: machine.process.send_signal(number), 0)
+
+
 def quit_by_keys(machine):
     machine.wait_shell()
     check(machine.checked("echo $((6 * 7))").strip() == "42", "the shell cannot count")
@@ -116,6 +123,8 @@ def quit_by_keys(machine):
 def test_terminal(folder):
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         ends_by_signal(folder, number, 0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        ends_before_it_runs(folder, number)
     for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGQUIT):
         ends_by_signal(folder, number, -number)
     ends_on_terminal(folder, "keys", small_guest(SHELL), quit_by_keys, 0)
