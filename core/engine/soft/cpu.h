@@ -153,11 +153,11 @@ struct cpu {
 	uint64_t page_rip; /* of the page that execution is in */
 	uint64_t scratch[3];
 	const void *jumps; /* targets of jumps between pages */
-	uint64_t exit_site; /* of the jump that was left by */
 	uint64_t branch; /* the branch under way: how rsp moved << 16, offset in its page */
-	uint16_t packed_flags; /* arithmetic flags as flags_pack() has them */
-	bool sse_native; /* SSE instructions need no checks: XMM and MXCSR may be the host's */
 	uint32_t in_code; /* atomic: 1 while translated code runs */
+	uint16_t packed_flags; /* arithmetic flags as flags_pack() has them */
+	/* SSE instructions need no checks: XMM and MXCSR may be the host's. */
+	bool sse_native;
 
 	uint64_t instructions; /* executed so far, this vCPU; statistics and virtual time */
 
@@ -221,6 +221,7 @@ struct cpu {
 	struct apic *apic;
 	struct block_cache *blocks;
 	struct translator *translator; /* NULL: everything is interpreted */
+	uint64_t exit_site; /* the jump that translated code was left by */
 	struct guest_memory *memory;
 	struct address_space *space, *ports;
 

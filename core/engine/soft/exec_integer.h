@@ -163,8 +163,7 @@ static inline bool lock_is_cheap(const void *host, unsigned size)
 			const struct tlb_entry *entry = &cpu->tlb->read[tlb_index(linear)]; \
 			if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
 				uint##bits##_t value; \
-				memcpy(&value, (const void *)tlb_host(entry, linear), \
-						(bits) / 8); \
+				memcpy(&value, (const void *)tlb_host(entry, linear), (bits) / 8); \
 				return value; \
 			} \
 		} \
@@ -177,8 +176,7 @@ static inline bool lock_is_cheap(const void *host, unsigned size)
 			uint64_t linear = memory_linear64(cpu, insn); \
 			const struct tlb_entry *entry = &cpu->tlb->write[tlb_index(linear)]; \
 			if (likely(tlb_hit(entry, linear, (bits) / 8))) { \
-				memcpy((void *)tlb_host(entry, linear), &value, \
-						(bits) / 8); \
+				memcpy((void *)tlb_host(entry, linear), &value, (bits) / 8); \
 				return; \
 			} \
 		} \

@@ -743,7 +743,8 @@ void block_emit_link(struct code *code, uint8_t *site, const uint8_t *target)
 
 void block_emit_dead_end(struct code *code, const struct block *block, uint8_t *far_entry)
 {
-	struct emitter e = {.at = far_entry + CODE_FAR_BYTES, .end = far_entry + CODE_FAR_BYTES + 32};
+	struct emitter e = {
+			.at = far_entry + CODE_FAR_BYTES, .end = far_entry + CODE_FAR_BYTES + 32};
 	uint8_t *site = emit_jmp(&e);
 
 	/* What led here goes on through here: to the block's successor, when there is one. */

@@ -310,8 +310,8 @@ static void test_flush_after_overflow(void **state)
 		for (uint64_t page = 0; page < 512; page++) {
 			(void)mmu_load8(cpu, page * GUEST_PAGE_SIZE);
 			mmu_store8(cpu, 0x100000, 0);
-			cpu->tlb->read[tlb_index(page * GUEST_PAGE_SIZE)].tag =
-					TLB_INVALID(tlb_index(page * GUEST_PAGE_SIZE));
+			cpu->tlb->read[tlb_index(page * GUEST_PAGE_SIZE)].tag = TLB_INVALID(
+					tlb_index(page * GUEST_PAGE_SIZE));
 		}
 	}
 	(void)mmu_load8(cpu, PAGE);
