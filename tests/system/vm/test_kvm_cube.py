@@ -15,7 +15,7 @@ from machine import LIMIT, TOP, check, graphics_guest, guest, need, program, sma
 
 # What is found at run time, not as libraries of the program.
 DRIVERS = ["/usr/share/glvnd/egl_vendor.d/50_mesa.json", "/usr/share/drirc.d"]
-LIBRARIES = ["libEGL.so.1", "libGLESv2.so.2", "libOpenGL.so.0", "libGLdispatch.so.0",
+LIBRARIES = ["libEGL.so.1", "libGLESv2.so.2", "libOpenGL.so.0", "libGL.so.1", "libGLdispatch.so.0",
              "libEGL_mesa.so.0", "dri/swrast_dri.so", "dri/kms_swrast_dri.so"]
 
 # What runs in the outer guest: its root disk is vda, the inner guest's disk vdb.
