@@ -69,8 +69,11 @@ static void execute(struct cpu *cpu, const struct insn *insn)
  */
 static uint32_t call_out(struct cpu *cpu, const struct insn *insn)
 {
+	const struct tlb *tlb = cpu->tlb;
+
 	execute(cpu, insn);
-	if (likely(!__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) &&
+	/* Translations hold for one TLB set, which STAC and CLAC change, and for one state of SSE. */
+	if (likely(!__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) && cpu->tlb == tlb &&
 			    cpu->sse_native == fpu_sse_unchecked(cpu))) {
 		return 0;
 	}

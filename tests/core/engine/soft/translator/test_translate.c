@@ -227,6 +227,34 @@ static void test_access_prevention(void **state)
 	assert_int_equal(s->cpu->regs[X86_RAX], 101);
 }
 
+/* The same inside one block, which is hot when the access that may not be comes. */
+static void test_access_prevention_in_block(void **state)
+{
+	struct program *s = *state;
+
+	for (uint64_t page = 0; page < 0x1ff000; page += GUEST_PAGE_SIZE) {
+		program_map(s, page, page | (page == DATA ? 7 : 3));
+	}
+	cpu_set_cr4(s->cpu, s->cpu->cr4 | X86_CR4_SMAP);
+	cpu_update_mode(s->cpu);
+	LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+			0xbe, 0x00, 0x10, 0x06, 0x00, /* mov esi, DATA + 0x1000 */
+			0xbf, 0x00, 0x00, 0x06, 0x00, /* mov edi, DATA */
+			0x0f, 0x01, 0xcb, /* stac */
+			0x8b, 0x1c, 0x25, 0x00, 0x00, 0x06, 0x00, /* 18: mov ebx, [DATA] */
+			0x0f, 0x01, 0xca, /* clac */
+			0x83, 0xf9, 0x01, /* cmp ecx, 1 */
+			0x48, 0x0f, 0x44, 0xf7, /* cmove rsi, rdi */
+			0x8b, 0x16, /* 35: mov edx, [rsi] */
+			0x0f, 0x01, 0xcb, /* stac */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xe6, /* jnz 18 */
+			STOP);
+	program_run(s, X86_VECTOR_PF, CODE + 35);
+	assert_int_equal(s->frame.error, X86_PF_PRESENT);
+	assert_int_equal(s->cpu->regs[X86_RCX], 1);
+}
+
 static void test_address_zero(void **state)
 {
 	struct program *s = *state;
@@ -529,6 +557,7 @@ int main(void)
 			PROGRAM_TEST(test_not_canonical),
 			PROGRAM_TEST(test_privilege),
 			PROGRAM_TEST(test_access_prevention),
+			PROGRAM_TEST(test_access_prevention_in_block),
 			PROGRAM_TEST(test_address_zero),
 			PROGRAM_TEST(test_unmapped),
 			PROGRAM_TEST(test_end_of_addresses),
