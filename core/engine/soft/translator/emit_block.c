@@ -538,9 +538,6 @@ static void emit_ret(struct unit *u)
 {
 	int32_t bytes = 8 + (int32_t)(uint16_t)(u->insn->opcode == 0xc2 ? u->insn->imm : 0);
 
-	if (bytes > 4096) {
-		u->failed = true;
-	}
 	emit_top_address(u);
 	emit_load(u->e, HOST_R14, host_memory(HOST_R14, HOST_NONE, 0, 0));
 	emit_stack_move(u, bytes);
@@ -585,6 +582,9 @@ static bool is_emitted(const struct insn *insn, const struct shape *shape)
 		return !insn->is_memory && (insn->map != INSN_MAP_LEGACY || insn->opcode != 0xff);
 	case SHAPE_POP:
 		return !insn->is_memory;
+	case SHAPE_RET:
+		/* What it pops has to fit beside an offset in cpu->branch. */
+		return insn->opcode != 0xc2 || insn->imm < GUEST_PAGE_SIZE;
 	default:
 		return true;
 	}
