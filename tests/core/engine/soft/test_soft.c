@@ -29,8 +29,13 @@ struct machine {
 	struct io_region port;
 	struct engine_events events;
 	struct engine *engine;
-	int done; /* eventfd */
-	enum vcpu_exit stopped;
+	int done;
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+
+			/* eventfd */
+			enum vcpu_exit stopped;
 	uint32_t reports[64];
 	unsigned report_count;
 };
@@ -235,8 +240,11 @@ static void wait_rounds(struct machine *m, uint64_t counter, uint32_t rounds)
 	}
 }
 
-/* Code that a device writes while it runs: from then on the new bytes count. */
-static void test_code_written_by_others(void **state)
+/*
+ * Code that a device writes while it runs: from then on the new bytes count. Not for ThreadSanitizer, to which memory that a
+ * guest and a device both use is a race.
+ */
+G_GNUC_UNUSED static void test_code_written_by_others(void **state)
 {
 	static const uint8_t code[] = {0xe8, 0xfb, 0x0f, 0x00, 0x00, /* call 0x9000 */
 			0x89, 0x04, 0x25, 0x00, 0xa0, 0x00, 0x00, /* mov [0xa000], eax */
@@ -262,10 +270,11 @@ static void test_code_written_by_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-			cmocka_unit_test_setup_teardown(test_boot, setup, teardown),
-			cmocka_unit_test_setup_teardown(test_triple_fault, setup, teardown),
-			cmocka_unit_test_setup_teardown(
-					test_code_written_by_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_triple_fault, setup, teardown),
+#if !__has_feature(thread_sanitizer)
+		cmocka_unit_test_setup_teardown(test_code_written_by_others, setup, teardown),
+#endif
 	};
 
 	thread_register();
