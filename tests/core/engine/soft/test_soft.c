@@ -13,6 +13,10 @@
 #include <poll.h>
 #include <string.h>
 
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+
 #define GUEST_BASE 0x8000
 #define RAM_SIZE (4 * MiB)
 #define REPORT 0x500
@@ -30,12 +34,8 @@ struct machine {
 	struct engine_events events;
 	struct engine *engine;
 	int done;
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-
-			/* eventfd */
-			enum vcpu_exit stopped;
+	/* eventfd */
+	enum vcpu_exit stopped;
 	uint32_t reports[64];
 	unsigned report_count;
 };
