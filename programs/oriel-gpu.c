@@ -406,6 +406,27 @@ static bool start_log(const struct arguments *a, GError **error)
 	return true;
 }
 
+/* Fills what the entries lead to from the command line, of which nothing may be left over. */
+static bool parse_entries(const GOptionEntry *entries, int *argc, char ***argv, GError **error)
+{
+	g_autoptr(GOptionContext)
+			context = g_option_context_new("- the picture of a virtual machine");
+
+	g_option_context_add_main_entries(context, entries, NULL);
+	if (!check_names(entries, *argv, error)) {
+		return false;
+	}
+	if (!g_option_context_parse(context, argc, argv, error)) {
+		return false;
+	}
+	if (*argc > 1) {
+		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+				"%s: no such argument (see --help)", (*argv)[1]);
+		return false;
+	}
+	return true;
+}
+
 static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 {
 	*a = (struct arguments){
@@ -478,22 +499,9 @@ static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 					NULL},
 			{0},
 	};
-	g_autoptr(GOptionContext)
-			context = g_option_context_new("- the picture of a virtual machine");
 
-	g_option_context_add_main_entries(context, options, NULL);
-	if (!check_names(options, *argv, error)) {
-		return false;
-	}
-	if (!g_option_context_parse(context, argc, argv, error)) {
-		return false;
-	}
-	if (*argc > 1) {
-		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-				"%s: no such argument (see --help)", (*argv)[1]);
-		return false;
-	}
-	return a->version || check_arguments(a, error);
+	return parse_entries(options, argc, argv, error) &&
+	       (a->version || check_arguments(a, error));
 }
 
 enum size {

@@ -159,7 +159,7 @@ struct cpu {
 	/* SSE instructions need no checks: XMM and MXCSR may be the host's. */
 	bool sse_native;
 
-	uint64_t instructions; /* executed so far, this vCPU; statistics and virtual time */
+	uint64_t instructions; /* interpreted so far, this vCPU: translated ones are not counted */
 
 	struct x86_segment seg[X86_SEGMENT_COUNT]; /* hidden parts included */
 	struct x86_segment ldtr, tr;

@@ -26,7 +26,7 @@ _Noreturn void interp_restart(struct cpu *cpu);
 /* The block at cpu->rip, fresh; decoded if need be. May raise what the fetch deserves. */
 struct block *interp_enter(struct cpu *cpu);
 
-/* Instructions completed so far, those of the block under way included. */
+/* Instructions interpreted so far, those of the block under way included. */
 uint64_t interp_instructions(const struct cpu *cpu);
 
 /* Whether a string instruction has to stop between two of its steps. */

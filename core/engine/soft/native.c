@@ -9,12 +9,11 @@
  */
 #include "core/engine/soft/native.h"
 
-#include "core/base/fd.h"
 #include "core/base/log.h"
+#include "core/engine/soft/code_memory.h"
 
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <ucontext.h>
 
 #define AREA_SIZE (2 * MiB)
@@ -41,7 +40,7 @@ static struct {
 	GMutex lock;
 	bool failed; /* no memory: said once */
 	uint8_t *write; /* the same pages twice */
-	uint8_t *code;
+	const uint8_t *code;
 	size_t used;
 	GHashTable *ops; /* uint64_t key -> struct native_op, both never freed */
 } area;
@@ -297,25 +296,13 @@ static void init_header_locked(void)
 
 static bool open_area_locked(GError **error)
 {
-	auto_fd int fd = memfd_create_sized("native-thunks", AREA_SIZE, error);
-	void *write_map, *code;
+	struct code_memory memory;
 
-	if (fd < 0) {
+	if (!code_memory_map("native-thunks", AREA_SIZE, &memory, error)) {
 		return false;
 	}
-	write_map = mmap(NULL, AREA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (write_map == MAP_FAILED) {
-		set_error_errno(error, "mapping native code");
-		return false;
-	}
-	code = mmap(NULL, AREA_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	if (code == MAP_FAILED) {
-		set_error_errno(error, "mapping native code executable");
-		(void)munmap(write_map, AREA_SIZE);
-		return false;
-	}
-	area.write = write_map;
-	area.code = code;
+	area.write = memory.writable;
+	area.code = memory.executable;
 	area.ops = g_hash_table_new(g_int64_hash, g_int64_equal);
 	init_header_locked();
 	if (!catching) {

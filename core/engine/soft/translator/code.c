@@ -1,35 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/soft/translator/code.h"
 
+#include "core/engine/soft/code_memory.h"
 #include "core/engine/soft/exec.h"
 #include "core/engine/soft/exec_integer.h"
 #include "core/engine/soft/fpu.h"
 
 #include <asm/prctl.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 typedef uint32_t code_enter_fn(struct cpu *cpu, const uint8_t *entry);
 
 struct code {
-	uint8_t *writable;
-	const uint8_t *executable;
-	size_t size, used, stubs; /* stubs: bytes taken by what is always there */
+	struct code_memory memory;
+	size_t used, stubs; /* stubs: bytes taken by what is always there */
 	const uint8_t *enter, *call_out, *call_out_last, *lookup, *link, *attend;
 };
 
 #define STATE(field) host_state(offsetof(struct cpu, field))
-
-/* Where a guest register lives while translated code runs, HOST_NONE: in struct cpu. */
-static const uint8_t homes[X86_REG_COUNT] = {HOST_RAX, HOST_RCX, HOST_RDX, HOST_RBX, HOST_R13,
-		HOST_RBP, HOST_RSI, HOST_RDI, HOST_R8, HOST_R9, HOST_R10, HOST_R11, HOST_R12,
-		HOST_NONE, HOST_NONE, HOST_NONE};
-
-static struct host_rm reg_state(unsigned reg)
-{
-	return host_state(offsetof(struct cpu, regs) + reg * sizeof(uint64_t));
-}
 
 /* The host's MXCSR is the guest's in translated code, and the usual one elsewhere. */
 static void enter_mxcsr(const struct cpu *cpu)
@@ -92,8 +81,8 @@ static uint32_t call_out_last(struct cpu *cpu, const struct insn *insn)
 static void emit_save(struct emitter *e)
 {
 	for (unsigned reg = 0; reg < X86_REG_COUNT; reg++) {
-		if (homes[reg] != HOST_NONE) {
-			emit_store(e, reg_state(reg), homes[reg]);
+		if (code_home(reg) != HOST_NONE) {
+			emit_store(e, code_reg_state(reg), code_home(reg));
 		}
 	}
 	emit_flags_out(e);
@@ -106,8 +95,8 @@ static void emit_restore(struct emitter *e)
 	emit_load32(e, HOST_RAX, STATE(packed_flags));
 	emit_flags_in(e);
 	for (unsigned reg = 0; reg < X86_REG_COUNT; reg++) {
-		if (homes[reg] != HOST_NONE) {
-			emit_load(e, homes[reg], reg_state(reg));
+		if (code_home(reg) != HOST_NONE) {
+			emit_load(e, code_home(reg), code_reg_state(reg));
 		}
 	}
 }
@@ -218,7 +207,8 @@ static void emit_exit(struct emitter *e, enum code_exit reason)
 
 static void emit_stubs(struct code *code)
 {
-	struct emitter e = {.at = code->writable, .end = code->writable + code->size};
+	struct emitter e = {.at = code->memory.writable,
+			.end = code->memory.writable + code->memory.size};
 
 	code->enter = e.at;
 	emit_enter(&e);
@@ -233,32 +223,17 @@ static void emit_stubs(struct code *code)
 	code->attend = e.at;
 	emit_exit(&e, CODE_EXIT_ATTEND);
 	assert(!e.full);
-	code->stubs = (size_t)(e.at - code->writable);
+	code->stubs = (size_t)(e.at - code->memory.writable);
 }
 
 struct code *code_create(size_t size)
 {
 	struct code *code = g_new0(struct code, 1);
-	int fd = memfd_create("oriel-code", MFD_CLOEXEC);
-	void *writable = MAP_FAILED, *executable = MAP_FAILED;
 
-	if (fd >= 0 && ftruncate(fd, (off_t)size) == 0) {
-		writable = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		executable = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	}
-	if (fd >= 0) {
-		close(fd);
-	}
-	if (writable == MAP_FAILED || executable == MAP_FAILED) {
-		if (writable != MAP_FAILED) {
-			munmap(writable, size);
-		}
+	if (!code_memory_map("translated-code", size, &code->memory, NULL)) {
 		g_free(code);
 		return NULL;
 	}
-	code->writable = writable;
-	code->executable = executable;
-	code->size = size;
 	emit_stubs(code);
 	code_clear(code);
 	return code;
@@ -266,12 +241,10 @@ struct code *code_create(size_t size)
 
 void code_destroy(struct code *code)
 {
-	if (!code) {
-		return;
+	if (code) {
+		code_memory_unmap(&code->memory);
+		g_free(code);
 	}
-	munmap(code->writable, code->size);
-	munmap((void *)(uintptr_t)code->executable, code->size);
-	g_free(code);
 }
 
 void code_clear(struct code *code)
@@ -281,32 +254,27 @@ void code_clear(struct code *code)
 
 bool code_begin(struct code *code, struct emitter *ret_emitter)
 {
-	if (code->size - code->used < CODE_BLOCK_MAX) {
+	if (code->memory.size - code->used < CODE_BLOCK_MAX) {
 		return false;
 	}
-	*ret_emitter = (struct emitter){.at = code->writable + code->used,
-			.end = code->writable + code->used + CODE_BLOCK_MAX};
+	*ret_emitter = (struct emitter){.at = code->memory.writable + code->used,
+			.end = code->memory.writable + code->used + CODE_BLOCK_MAX};
 	return true;
 }
 
 void code_end(struct code *code, const struct emitter *emitter)
 {
-	code->used = ((size_t)(emitter->at - code->writable) + 15) & ~(size_t)15;
+	code->used = ((size_t)(emitter->at - code->memory.writable) + 15) & ~(size_t)15;
 }
 
 const uint8_t *code_executable(const struct code *code, const uint8_t *writable)
 {
-	return code->executable + (writable - code->writable);
+	return code->memory.executable + (writable - code->memory.writable);
 }
 
 uint8_t *code_writable(const struct code *code, const uint8_t *executable)
 {
-	return code->writable + (executable - code->executable);
-}
-
-size_t code_used(const struct code *code)
-{
-	return code->used;
+	return code->memory.writable + (executable - code->memory.executable);
 }
 
 const uint8_t *code_call_out(const struct code *code)

@@ -29,6 +29,18 @@ enum code_exit {
 	CODE_EXIT_ATTEND, /* a request, or an instruction after which there is something to see to */
 };
 
+/* Where a guest register lives while translated code runs; HOST_NONE: in struct cpu. */
+static inline unsigned code_home(unsigned reg)
+{
+	return reg == X86_RSP ? HOST_R13 : reg < X86_R13 ? reg : HOST_NONE;
+}
+
+/* Its place in struct cpu. */
+static inline struct host_rm code_reg_state(unsigned reg)
+{
+	return host_state(offsetof(struct cpu, regs) + reg * sizeof(uint64_t));
+}
+
 struct code;
 
 /* size in bytes. NULL with errno if the host gives no memory. */
@@ -47,8 +59,6 @@ void code_end(struct code *code, const struct emitter *emitter);
 /* The place in the executable view of one in the writable view. */
 const uint8_t *code_executable(const struct code *code, const uint8_t *writable);
 uint8_t *code_writable(const struct code *code, const uint8_t *executable);
-
-size_t code_used(const struct code *code);
 
 /* Shared pieces that translations lead to, in the writable view. */
 const uint8_t *code_call_out(const struct code *code); /* r14: offset from page_rip, r15: insn */

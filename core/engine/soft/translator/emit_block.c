@@ -6,9 +6,6 @@
 #define STATE(field) host_state(offsetof(struct cpu, field))
 #define PAGE_OFFSET(address) ((address) & (GUEST_PAGE_SIZE - 1))
 
-/* As offset of a guest register's home. */
-#define IN_STATE HOST_NONE
-
 /* ALU operations, as opcode extensions. */
 enum alu {
 	ALU_ADD = 0,
@@ -34,38 +31,24 @@ struct slow_path {
 struct unit {
 	struct emitter *e;
 	struct code *code;
-	const struct block *block;
 	unsigned set;
 	const struct insn *insn; /* being translated */
 	struct shape shape;
 	uint32_t offset; /* of insn in its page */
 	bool live; /* some flag from before insn is needed by it or later */
-	bool failed;
 	uint16_t loaded; /* XMM registers that the host has */
 	uint16_t dirty; /* of these, newer than those of the guest's state */
 	unsigned slow_count;
-	unsigned first_slow; /* of insn */
 	struct slow_path slow[2 * BLOCK_MAX_INSNS];
 };
-
-/* Where guest registers live; code.h. */
-static inline unsigned home(unsigned reg)
-{
-	return reg == X86_RSP ? HOST_R13 : reg < X86_R13 ? reg : IN_STATE;
-}
-
-static struct host_rm reg_state(unsigned reg)
-{
-	return host_state(offsetof(struct cpu, regs) + reg * sizeof(uint64_t));
-}
 
 /* The guest register in a host register: its home, or loaded into the given one. */
 static unsigned reg_in(struct unit *u, unsigned reg, unsigned scratch)
 {
-	unsigned host = home(reg);
+	unsigned host = code_home(reg);
 
-	if (host == IN_STATE) {
-		emit_load(u->e, scratch, reg_state(reg));
+	if (host == HOST_NONE) {
+		emit_load(u->e, scratch, code_reg_state(reg));
 		return scratch;
 	}
 	return host;
@@ -73,10 +56,10 @@ static unsigned reg_in(struct unit *u, unsigned reg, unsigned scratch)
 
 static void reg_to(struct unit *u, unsigned reg, unsigned host)
 {
-	if (home(reg) == IN_STATE) {
-		emit_store(u->e, reg_state(reg), host);
-	} else if (home(reg) != host) {
-		emit_store(u->e, host_register(home(reg)), host);
+	if (code_home(reg) == HOST_NONE) {
+		emit_store(u->e, code_reg_state(reg), host);
+	} else if (code_home(reg) != host) {
+		emit_store(u->e, host_register(code_home(reg)), host);
 	}
 }
 
@@ -213,9 +196,6 @@ static void emit_translate(struct unit *u, unsigned size, bool write)
 
 static void emit_memory_operand(struct unit *u, unsigned size, bool write)
 {
-	if (is_moffs(u->insn)) {
-		u->failed = true;
-	}
 	emit_linear(u);
 	emit_translate(u, size, write);
 }
@@ -248,10 +228,11 @@ static bool high_bytes_fit(const struct insn *insn, const struct shape *shape)
 	if (insn->is_memory || (insn->prefixes & INSN_PREFIX_REX) || insn->operand_size == 8) {
 		return false;
 	}
-	if (shape->reg_use && !reg_high && (home(insn->reg) == IN_STATE || home(insn->reg) >= 4)) {
+	if (shape->reg_use && !reg_high &&
+			(code_home(insn->reg) == HOST_NONE || code_home(insn->reg) >= 4)) {
 		return false;
 	}
-	return rm_high || (home(insn->rm) != IN_STATE && home(insn->rm) < 4);
+	return rm_high || (code_home(insn->rm) != HOST_NONE && code_home(insn->rm) < 4);
 }
 
 /* A host register for an operand; what it is before the instruction is there if it matters. */
@@ -261,19 +242,19 @@ static unsigned operand_in(
 	if (is_high_byte(u->insn, reg, size)) {
 		return reg;
 	}
-	if (home(reg) != IN_STATE) {
-		return home(reg);
+	if (code_home(reg) != HOST_NONE) {
+		return code_home(reg);
 	}
 	if ((use & SHAPE_READ) || size < 4) {
-		emit_load(u->e, scratch, reg_state(reg));
+		emit_load(u->e, scratch, code_reg_state(reg));
 	}
 	return scratch;
 }
 
 static void operand_out(struct unit *u, unsigned reg, unsigned use, unsigned host)
 {
-	if ((use & SHAPE_WRITE) && home(reg) == IN_STATE) {
-		emit_store(u->e, reg_state(reg), host);
+	if ((use & SHAPE_WRITE) && code_home(reg) == HOST_NONE) {
+		emit_store(u->e, code_reg_state(reg), host);
 	}
 }
 
@@ -373,7 +354,7 @@ static void emit_short(struct unit *u)
 		return;
 	}
 	if (insn->operand_size >= 4) {
-		unsigned host = home(insn->rm) == IN_STATE ? HOST_R14 : home(insn->rm);
+		unsigned host = code_home(insn->rm) == HOST_NONE ? HOST_R14 : code_home(insn->rm);
 		emit_mov_imm(u->e, host, insn->operand_size == 8 ? insn->imm : (uint32_t)insn->imm);
 		reg_to(u, insn->rm, host);
 		return;
@@ -391,7 +372,7 @@ static void emit_short(struct unit *u)
 static void emit_lea_insn(struct unit *u)
 {
 	const struct insn *insn = u->insn;
-	unsigned host = home(insn->reg) == IN_STATE ? HOST_R14 : home(insn->reg);
+	unsigned host = code_home(insn->reg) == HOST_NONE ? HOST_R14 : code_home(insn->reg);
 	const struct host_op mov32 = {.opcode = 0x8b};
 
 	emit_offset(u);
@@ -436,7 +417,7 @@ static void emit_top_address(struct unit *u)
 
 static void emit_pop(struct unit *u)
 {
-	unsigned host = home(u->insn->rm) == IN_STATE ? HOST_R15 : home(u->insn->rm);
+	unsigned host = code_home(u->insn->rm) == HOST_NONE ? HOST_R15 : code_home(u->insn->rm);
 
 	emit_top_address(u);
 	emit_load(u->e, host, host_memory(HOST_R14, HOST_NONE, 0, 0));
@@ -706,7 +687,7 @@ bool block_emit(struct code *code, struct emitter *emitter, const struct block *
 {
 	struct shape shapes[BLOCK_MAX_INSNS];
 	uint16_t live[BLOCK_MAX_INSNS];
-	struct unit u = {.e = emitter, .code = code, .block = block, .set = set};
+	struct unit u = {.e = emitter, .code = code, .set = set};
 	bool ended = false;
 
 	find_live(block, sse, shapes, live);
@@ -716,9 +697,9 @@ bool block_emit(struct code *code, struct emitter *emitter, const struct block *
 		u.insn = &block->insns[i];
 		u.shape = shapes[i];
 		u.live = live[i] != 0;
-		u.first_slow = u.slow_count;
+		unsigned first_slow = u.slow_count;
 		ended = emit_insn(&u);
-		for (unsigned k = u.first_slow; k < u.slow_count && !ended; k++) {
+		for (unsigned k = first_slow; k < u.slow_count && !ended; k++) {
 			u.slow[k].back = emitter->at;
 			u.slow[k].loaded = u.loaded;
 		}
@@ -731,7 +712,7 @@ bool block_emit(struct code *code, struct emitter *emitter, const struct block *
 		emit_next(&u, u.offset);
 	}
 	emit_slow_paths(&u);
-	return !u.failed && !emitter->full;
+	return !emitter->full;
 }
 
 void block_emit_link(struct code *code, uint8_t *site, const uint8_t *target)

@@ -110,7 +110,8 @@ void translator_kill(struct translator *translator, struct block *block)
 	}
 }
 
-void translator_flush(struct translator *translator)
+/* Mappings of code may have changed: targets of jumps between pages are looked up anew. */
+static void flush_jumps(struct translator *translator)
 {
 	if (translator->log_count > JUMP_LOG) {
 		clear_tables(translator);
@@ -203,7 +204,7 @@ bool translator_run(struct translator *translator, const uint8_t *entry)
 	unsigned set = (unsigned)(cpu->tlb - cpu->tlbs);
 
 	if (translator->flushed_epoch != cpu->fetch_epoch) {
-		translator_flush(translator);
+		flush_jumps(translator);
 		translator->flushed_epoch = cpu->fetch_epoch;
 	}
 	cpu->blocks->running = NULL;

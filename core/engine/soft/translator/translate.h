@@ -20,9 +20,6 @@ void translator_clear(struct translator *translator);
 /* A block is dead: no translation leads into it from now on. */
 void translator_kill(struct translator *translator, struct block *block);
 
-/* Mappings of code may have changed: targets of jumps between pages are looked up anew. */
-void translator_flush(struct translator *translator);
-
 /*
  * The translation of a block for the processor's current privilege, made if it has run often enough; NULL: interpret it.
  * The block is fresh and at cpu->rip.
