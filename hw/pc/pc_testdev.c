@@ -25,10 +25,18 @@
 #define REGISTERS_BASE UINT64_C(0xff000000)
 #define REGISTERS_SIZE (64 * KiB)
 
+/* A range that keeps what was written. */
+struct window {
+	struct io_region region;
+	GMutex *lock;
+	uint8_t *bytes; /* guarded by lock */
+};
+
 struct pc_testdev {
 	struct device base;
 	struct machine *machine;
-	struct io_region latch_port, flush_port, byte_latch_port, input_port, registers_window;
+	struct window latch_port, byte_latch_port, registers_window;
+	struct io_region flush_port, input_port;
 	struct machine_line inputs[MACHINE_GSI_COUNT];
 	GMutex lock;
 
@@ -43,63 +51,23 @@ static struct pc_testdev *testdev_of(struct device *device)
 	return container_of(device, struct pc_testdev, base);
 }
 
-static uint64_t load(struct pc_testdev *testdev, const uint8_t *at, unsigned size)
+static uint64_t window_read(struct io_region *region, uint64_t offset, unsigned size)
 {
-	g_mutex_lock(&testdev->lock);
-	uint64_t value = le_load(at, size);
-	g_mutex_unlock(&testdev->lock);
+	struct window *window = container_of(region, struct window, region);
+
+	g_mutex_lock(window->lock);
+	uint64_t value = le_load(window->bytes + offset, size);
+	g_mutex_unlock(window->lock);
 	return value;
 }
 
-static void store(struct pc_testdev *testdev, uint8_t *at, uint64_t value, unsigned size)
+static void window_write(struct io_region *region, uint64_t offset, uint64_t value, unsigned size)
 {
-	g_mutex_lock(&testdev->lock);
-	le_store(at, value, size);
-	g_mutex_unlock(&testdev->lock);
-}
+	struct window *window = container_of(region, struct window, region);
 
-static uint64_t latch_read(struct io_region *region, uint64_t offset, unsigned size)
-{
-	struct pc_testdev *testdev = container_of(region, struct pc_testdev, latch_port);
-
-	return load(testdev, testdev->latch + offset, size);
-}
-
-static void latch_write(struct io_region *region, uint64_t offset, uint64_t value, unsigned size)
-{
-	struct pc_testdev *testdev = container_of(region, struct pc_testdev, latch_port);
-
-	store(testdev, testdev->latch + offset, value, size);
-}
-
-static uint64_t byte_latch_read(struct io_region *region, uint64_t offset, unsigned size)
-{
-	struct pc_testdev *testdev = container_of(region, struct pc_testdev, byte_latch_port);
-
-	return load(testdev, testdev->latch + offset, size);
-}
-
-static void byte_latch_write(
-		struct io_region *region, uint64_t offset, uint64_t value, unsigned size)
-{
-	struct pc_testdev *testdev = container_of(region, struct pc_testdev, byte_latch_port);
-
-	store(testdev, testdev->latch + offset, value, size);
-}
-
-static uint64_t registers_read(struct io_region *region, uint64_t offset, unsigned size)
-{
-	struct pc_testdev *testdev = container_of(region, struct pc_testdev, registers_window);
-
-	return load(testdev, testdev->registers + offset, size);
-}
-
-static void registers_write(
-		struct io_region *region, uint64_t offset, uint64_t value, unsigned size)
-{
-	struct pc_testdev *testdev = container_of(region, struct pc_testdev, registers_window);
-
-	store(testdev, testdev->registers + offset, value, size);
+	g_mutex_lock(window->lock);
+	le_store(window->bytes + offset, value, size);
+	g_mutex_unlock(window->lock);
 }
 
 /* What only takes writes. */
@@ -141,31 +109,47 @@ static void input_write(struct io_region *region, uint64_t offset, uint64_t valu
 	machine_line_set(&testdev->inputs[offset], value != 0);
 }
 
+static void add_window(struct pc_testdev *testdev, struct window *window,
+		struct address_space *space, uint64_t address, struct io_region region)
+{
+	region.read = window_read;
+	region.write = window_write;
+	window->region = region;
+	window->lock = &testdev->lock;
+	address_space_add(space, address, &window->region);
+}
+
+static void add_windows(struct pc_testdev *testdev)
+{
+	struct address_space *ports = testdev->machine->ports;
+	const uint64_t latch_size = sizeof(testdev->latch);
+
+	testdev->latch_port.bytes = testdev->byte_latch_port.bytes = testdev->latch;
+	testdev->registers_window.bytes = testdev->registers;
+	add_window(testdev, &testdev->latch_port, ports, LATCH_PORT,
+			(struct io_region){.name = "testdev-latch", .size = latch_size});
+	add_window(testdev, &testdev->byte_latch_port, ports, BYTE_LATCH_PORT,
+			(struct io_region){.name = "testdev-byte-latch",
+					.size = latch_size,
+					.byte_wide = true});
+	add_window(testdev, &testdev->registers_window, testdev->machine->memory, REGISTERS_BASE,
+			(struct io_region){.name = "testdev-registers", .size = REGISTERS_SIZE});
+}
+
 static void add_ports(struct pc_testdev *testdev)
 {
 	struct address_space *ports = testdev->machine->ports;
 
-	testdev->latch_port = (struct io_region){.name = "testdev-latch",
-			.size = sizeof(testdev->latch),
-			.read = latch_read,
-			.write = latch_write};
 	testdev->flush_port = (struct io_region){.name = "testdev-flush",
 			.size = 4,
 			.read = nothing_read,
 			.write = flush_write};
-	testdev->byte_latch_port = (struct io_region){.name = "testdev-byte-latch",
-			.size = sizeof(testdev->latch),
-			.byte_wide = true,
-			.read = byte_latch_read,
-			.write = byte_latch_write};
 	testdev->input_port = (struct io_region){.name = "testdev-inputs",
 			.size = MACHINE_GSI_COUNT,
 			.byte_wide = true,
 			.read = nothing_read,
 			.write = input_write};
-	address_space_add(ports, LATCH_PORT, &testdev->latch_port);
 	address_space_add(ports, FLUSH_PORT, &testdev->flush_port);
-	address_space_add(ports, BYTE_LATCH_PORT, &testdev->byte_latch_port);
 	address_space_add(ports, INPUT_PORT, &testdev->input_port);
 }
 
@@ -179,12 +163,8 @@ static bool testdev_realize(struct device *device, struct machine *machine, GErr
 	for (unsigned i = 0; i < MACHINE_GSI_COUNT; i++) {
 		testdev->inputs[i] = (struct machine_line){.machine = machine, .gsi = i};
 	}
+	add_windows(testdev);
 	add_ports(testdev);
-	testdev->registers_window = (struct io_region){.name = "testdev-registers",
-			.size = REGISTERS_SIZE,
-			.read = registers_read,
-			.write = registers_write};
-	address_space_add(machine->memory, REGISTERS_BASE, &testdev->registers_window);
 	return true;
 }
 
@@ -192,11 +172,11 @@ static void testdev_unrealize(struct device *device)
 {
 	struct pc_testdev *testdev = testdev_of(device);
 
-	address_space_remove(&testdev->latch_port);
+	address_space_remove(&testdev->latch_port.region);
 	address_space_remove(&testdev->flush_port);
-	address_space_remove(&testdev->byte_latch_port);
+	address_space_remove(&testdev->byte_latch_port.region);
 	address_space_remove(&testdev->input_port);
-	address_space_remove(&testdev->registers_window);
+	address_space_remove(&testdev->registers_window.region);
 	g_mutex_clear(&testdev->lock);
 }
 
