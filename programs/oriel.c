@@ -250,12 +250,6 @@ static bool create_machine(struct program *program, GError **error)
 		config.accel = engine_default(&reason);
 		log_info("%s", reason);
 	}
-	if (strcmp(config.accel, soft_engine.name) == 0 && config.vcpus > 1) {
-		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-				"-smp %u: the software CPU has one processor (-accel kvm has more)",
-				config.vcpus);
-		return false;
-	}
 	if (strcmp(config.accel, soft_engine.name) != 0 &&
 			log_wants(LOG_ITEM_EXEC | LOG_ITEM_IN_ASM)) {
 		log_warn("-d exec, in_asm: only -accel soft can show them");

@@ -95,7 +95,9 @@ bool option_parse_object(void *object, const struct property *table, const char 
 }
 
 /* As in the initial values of options_parse(). */
-#define OPTIONS_DEFAULT_TB_SIZE "32M"
+/* For a processor, and for all of them at most. */
+#define DEFAULT_TB_SIZE (32 * MiB)
+#define DEFAULT_TB_SIZE_ALL (128 * MiB)
 
 /*
  * The machine: -accel -machine -m -smp -name.
@@ -127,7 +129,7 @@ static bool handle_accel(struct parse *parse, const char *argument, GError **err
 			{"translate", PROPERTY_BOOL, offsetof(struct accel_argument, translate),
 					"on"},
 			{"tb-size", PROPERTY_SIZE, offsetof(struct accel_argument, tb_size),
-					OPTIONS_DEFAULT_TB_SIZE, MiB, GiB},
+					.min = MiB, .max = GiB},
 			{NULL},
 	};
 
@@ -546,6 +548,9 @@ static bool finish(struct options *options, GError **error)
 	if (options->no_graphic && options->serials->len == 0) {
 		g_ptr_array_add(options->serials, g_strdup("stdio"));
 	}
+	if (options->tb_size == 0) {
+		options->tb_size = MIN(options->cpus * DEFAULT_TB_SIZE, DEFAULT_TB_SIZE_ALL);
+	}
 	return true;
 }
 
@@ -581,7 +586,6 @@ enum options_result options_parse(const struct options_context *context, int arg
 	*ret_options = (struct options){
 			.memory = OPTIONS_DEFAULT_MEMORY,
 			.translate = true,
-			.tb_size = 32 * MiB,
 			.cpus = 1,
 			.drives = g_array_new(FALSE, TRUE, sizeof(struct option_drive)),
 			.devices = g_array_new(FALSE, TRUE, sizeof(struct option_device)),

@@ -78,7 +78,7 @@ struct options {
 	char *name; /* of the machine; may be NULL */
 	char *accel; /* NULL: the best that works */
 	bool translate; /* soft: hot code is translated */
-	uint64_t tb_size; /* soft: bytes of translated code that a vCPU keeps */
+	uint64_t tb_size; /* soft: bytes of translated code, for all processors */
 	uint64_t memory; /* bytes, whole pages */
 	unsigned cpus;
 

@@ -51,7 +51,7 @@ struct engine_config {
 	struct clock *clock;
 	struct irqchip_board *board;
 	struct engine_events *events;
-	/* of the software CPU: bytes of translated code that a vCPU keeps; 0: all is interpreted */
+	/* of the software CPU: bytes of translated code, for all vCPUs; 0: all is interpreted */
 	uint64_t tb_size;
 };
 

@@ -4,8 +4,10 @@
 #include "core/base/log.h"
 #include "core/engine/soft/exec.h"
 #include "core/engine/soft/operand.h"
+#include "core/engine/soft/smp.h"
 #include "core/engine/soft/trace.h"
 #include "core/engine/soft/translator/translate.h"
+#include "core/engine/soft/walk.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -22,17 +24,24 @@
 #define BLOCK_SOURCE_MAX 512u
 #define BLOCK_SPACE \
 	(sizeof(struct block) + BLOCK_MAX_INSNS * sizeof(struct insn) + BLOCK_SOURCE_MAX + 64)
-#define ARENA_SIZE (5 * MiB) /* half or twice of it boots no quicker */
 
 #define LINE_SHIFT 6 /* 64 lines a page, one bit each */
 
+/* All atomic. */
 struct code_entry {
-	uint32_t generation; /* atomic */
-	uint32_t users; /* atomic: caches that have blocks from the page */
+	uint32_t generation;
+	uint16_t users; /* caches that have blocks from the page */
+	uint16_t writers; /* vCPUs that may have write entries of it: smp_writer_bit() */
 };
 
+/* Pages with code that were written lately, for those whose code it is. */
+#define WRITTEN_PAGES 64u
+
 struct code_map {
-	struct code_entry *chunks[MAP_CHUNKS]; /* atomic; made when code is first seen there */
+	struct code_entry *chunks[MAP_CHUNKS]; /* atomic; made when first needed */
+	GMutex lock;
+	uint64_t written_count; /* guarded by lock */
+	uint64_t written[WRITTEN_PAGES]; /* the last ones, by count; guarded by lock */
 };
 
 /* A guest-physical page with blocks, as one cache sees it. */
@@ -45,7 +54,10 @@ struct code_page {
 
 struct code_map *code_map_create(void)
 {
-	return g_new0(struct code_map, 1);
+	struct code_map *map = g_new0(struct code_map, 1);
+
+	g_mutex_init(&map->lock);
+	return map;
 }
 
 void code_map_destroy(struct code_map *map)
@@ -56,6 +68,7 @@ void code_map_destroy(struct code_map *map)
 	for (size_t i = 0; i < MAP_CHUNKS; i++) {
 		g_free(map->chunks[i]);
 	}
+	g_mutex_clear(&map->lock);
 	g_free(map);
 }
 
@@ -90,6 +103,15 @@ static struct code_entry *map_get(struct code_map *map, uint64_t physical)
 	return &chunk[number & ((1u << MAP_CHUNK_BITS) - 1)];
 }
 
+/* The bytes are there; who has code from the page is yet to be asked to look. */
+static void note_written(struct code_map *map, struct code_entry *entry, uint64_t page)
+{
+	__atomic_fetch_add(&entry->generation, 1, __ATOMIC_SEQ_CST);
+	g_mutex_lock(&map->lock);
+	map->written[map->written_count++ % WRITTEN_PAGES] = page;
+	g_mutex_unlock(&map->lock);
+}
+
 bool code_map_written(struct code_map *map, uint64_t physical, uint64_t len)
 {
 	uint64_t page = physical & ~(GUEST_PAGE_SIZE - 1);
@@ -108,7 +130,7 @@ bool code_map_written(struct code_map *map, uint64_t physical, uint64_t len)
 	for (;; page += GUEST_PAGE_SIZE) {
 		struct code_entry *entry = map_peek(map, page);
 		if (entry && __atomic_load_n(&entry->users, __ATOMIC_RELAXED)) {
-			__atomic_fetch_add(&entry->generation, 1, __ATOMIC_SEQ_CST);
+			note_written(map, entry, page);
 			found = true;
 		}
 		if (page == last) {
@@ -147,8 +169,12 @@ static struct code_page *page_get(struct cpu *cpu, uint64_t physical)
 	page->blocks = g_ptr_array_new();
 	page->next = *slot;
 	*slot = page;
-	__atomic_fetch_add(&map_get(cache->map, physical)->users, 1, __ATOMIC_SEQ_CST);
-	mmu_protect_code(cpu, page->physical);
+	/* The mark first, the writers and then the bytes second; code_admits_writer() does it the other way round. */
+	struct code_entry *entry = map_get(cache->map, physical);
+	__atomic_fetch_add(&entry->users, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&entry->writers, __ATOMIC_SEQ_CST)) {
+		smp_purge_writers(cpu, &entry->writers);
+	}
 	return page;
 }
 
@@ -178,12 +204,13 @@ static uint64_t line_mask(uint64_t physical, size_t len)
 	return (UINT64_MAX << first) & (UINT64_MAX >> (63 - last));
 }
 
-struct block_cache *block_cache_create(struct code_map *map)
+struct block_cache *block_cache_create(struct code_map *map, size_t size)
 {
 	struct block_cache *cache = g_new0(struct block_cache, 1);
 
 	cache->map = map;
-	cache->arena = g_malloc(ARENA_SIZE);
+	cache->arena = g_malloc(size);
+	cache->arena_size = size;
 	block_cache_clear(cache);
 	return cache;
 }
@@ -210,26 +237,17 @@ void block_cache_clear(struct block_cache *cache)
 	cache->clears++;
 }
 
-static bool translation_stale(const struct block *block)
+/* The page was written since: the block stands if its own bytes, which begin at host, are the same. */
+static bool first_page_fresh(struct block *block, const uint8_t *host)
 {
-	return !block_fresh(block) ||
-	       (block->second_page &&
-			       __atomic_load_n(block->second_generation_now, __ATOMIC_ACQUIRE) !=
-					       block->second_generation);
-}
+	uint32_t generation = __atomic_load_n(block->generation_now, __ATOMIC_ACQUIRE);
+	size_t room = GUEST_PAGE_SIZE - (block->physical & (GUEST_PAGE_SIZE - 1));
 
-void block_cache_review(struct block_cache *cache)
-{
-	for (size_t i = 0; i < G_N_ELEMENTS(cache->pages) && cache->translator; i++) {
-		for (struct code_page *page = cache->pages[i]; page; page = page->next) {
-			for (unsigned k = 0; k < page->blocks->len; k++) {
-				struct block *block = g_ptr_array_index(page->blocks, k);
-				if (translation_stale(block)) {
-					translator_kill(cache->translator, block);
-				}
-			}
-		}
+	if (generation == block->generation) {
+		return true;
 	}
+	block->generation = generation;
+	return memcmp(block->source, host, MIN(room, block->bytes)) == 0;
 }
 
 void block_cache_destroy(struct block_cache *cache)
@@ -312,7 +330,8 @@ static void page_written(struct cpu *cpu, uint64_t physical, size_t len)
 	unsigned own = page ? 1 : 0;
 
 	if (entry && __atomic_load_n(&entry->users, __ATOMIC_SEQ_CST) > own) {
-		__atomic_fetch_add(&entry->generation, 1, __ATOMIC_RELEASE);
+		note_written(cache->map, entry, physical & ~(GUEST_PAGE_SIZE - 1));
+		smp_request(cpu->smp, cpu, CPU_REQUEST_CODE);
 	}
 	if (!page || !(page->lines & line_mask(physical, len))) {
 		return;
@@ -329,6 +348,75 @@ static void page_written(struct cpu *cpu, uint64_t physical, size_t len)
 	}
 }
 
+/* Blocks that lie in two pages are never translated, and compared when they are next looked up. */
+static bool still_holds(struct block *block, const uint8_t *page)
+{
+	return block->second_page ||
+	       (page && first_page_fresh(block, page + (block->physical & (GUEST_PAGE_SIZE - 1))));
+}
+
+static void review_page(struct cpu *cpu, uint64_t physical)
+{
+	struct block_cache *cache = cpu->blocks;
+	struct code_page *page = page_find(cache, physical);
+	unsigned flags;
+	const uint8_t *host = walk_ram_page(cpu, physical, &flags);
+
+	for (unsigned i = 0; page && i < page->blocks->len;) {
+		struct block *block = g_ptr_array_index(page->blocks, i);
+		if (still_holds(block, host)) {
+			i++;
+		} else {
+			block_kill(cache, block);
+			page = page_find(cache, physical);
+		}
+	}
+}
+
+static void review_all(struct cpu *cpu)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(cpu->blocks->pages); i++) {
+		for (struct code_page *page = cpu->blocks->pages[i], *next; page; page = next) {
+			next = page->next;
+			review_page(cpu, page->physical);
+		}
+	}
+}
+
+/* Copies what was written since the last time; UINT_MAX if that is more than is known. */
+static unsigned take_written(struct block_cache *cache, uint64_t pages[WRITTEN_PAGES])
+{
+	struct code_map *map = cache->map;
+	uint64_t since;
+
+	g_mutex_lock(&map->lock);
+	since = map->written_count - cache->reviewed;
+	for (unsigned i = 0; i < MIN(since, WRITTEN_PAGES); i++) {
+		pages[i] = map->written[(cache->reviewed + i) % WRITTEN_PAGES];
+	}
+	cache->reviewed = map->written_count;
+	g_mutex_unlock(&map->lock);
+	return since <= WRITTEN_PAGES ? (unsigned)since : UINT_MAX;
+}
+
+void block_cache_review(struct cpu *cpu)
+{
+	struct block_cache *cache = cpu->blocks;
+	uint64_t written[WRITTEN_PAGES];
+	unsigned count = take_written(cache, written);
+
+	if (!cache->translator) {
+		return;
+	}
+	if (count <= WRITTEN_PAGES) {
+		for (unsigned i = 0; i < count; i++) {
+			review_page(cpu, written[i]);
+		}
+		return;
+	}
+	review_all(cpu);
+}
+
 void code_written(struct cpu *cpu, uint64_t physical, size_t len)
 {
 	while (len > 0) {
@@ -340,11 +428,15 @@ void code_written(struct cpu *cpu, uint64_t physical, size_t len)
 	}
 }
 
-bool code_covers_page(struct cpu *cpu, uint64_t physical_page)
+bool code_admits_writer(struct cpu *cpu, uint64_t physical_page)
 {
-	struct code_entry *entry = map_peek(cpu->blocks->map, physical_page);
+	struct code_entry *entry = map_get(cpu->blocks->map, physical_page);
+	uint16_t bit = smp_writer_bit(cpu);
 
-	return entry && __atomic_load_n(&entry->users, __ATOMIC_RELAXED) != 0;
+	if (!(__atomic_load_n(&entry->writers, __ATOMIC_SEQ_CST) & bit)) {
+		__atomic_fetch_or(&entry->writers, bit, __ATOMIC_SEQ_CST);
+	}
+	return __atomic_load_n(&entry->users, __ATOMIC_SEQ_CST) == 0;
 }
 
 static bool insn_may_chain(const struct insn *insn)
@@ -484,7 +576,7 @@ static struct block *block_decode(
 	struct block *block;
 	enum decode_result result;
 
-	if (cache->arena_used + BLOCK_SPACE > ARENA_SIZE) {
+	if (cache->arena_used + BLOCK_SPACE > cache->arena_size) {
 		block_cache_clear(cache);
 	}
 	block = (struct block *)(void *)(cache->arena + cache->arena_used);
@@ -535,19 +627,6 @@ static bool second_page_fresh(struct cpu *cpu, struct block *block, uint64_t lin
 	}
 	block->second_generation = generation;
 	return memcmp(block->source + first_bytes, host, block->bytes - first_bytes) == 0;
-}
-
-/* The page was written since: the block stands if its own bytes are the same. */
-static bool first_page_fresh(struct block *block, const uint8_t *host)
-{
-	uint32_t generation = __atomic_load_n(block->generation_now, __ATOMIC_ACQUIRE);
-	size_t room = GUEST_PAGE_SIZE - (block->physical & (GUEST_PAGE_SIZE - 1));
-
-	if (generation == block->generation) {
-		return true;
-	}
-	block->generation = generation;
-	return memcmp(block->source, host, MIN(room, block->bytes)) == 0;
 }
 
 struct block *block_lookup(struct cpu *cpu, uint64_t linear)

@@ -99,11 +99,12 @@ struct block_cache {
 	struct block *hash[1u << BLOCK_HASH_BITS];
 	struct code_page *pages[1u << BLOCK_PAGE_HASH_BITS];
 	uint8_t *arena; /* blocks live here until all of them are dropped at once */
-	size_t arena_used;
+	size_t arena_size, arena_used;
 	uint64_t clears; /* how often everything was dropped: pointers from before are void */
 	bool full; /* no room for code: everything is to be dropped between two blocks */
 	struct translator *translator; /* NULL: none */
 	uint64_t decoded, killed; /* blocks; statistics */
+	uint64_t reviewed; /* how many of the map's written pages were looked at */
 
 	/* By map and opcode: what raised #UD and was reported. exec_undefined()'s. */
 	uint8_t undefined_seen[4][32];
@@ -117,7 +118,8 @@ void code_map_destroy(struct code_map *map);
  */
 bool code_map_written(struct code_map *map, uint64_t physical, uint64_t len);
 
-struct block_cache *block_cache_create(struct code_map *map);
+/* size: bytes of decoded instructions that are kept, 64 KiB at least. */
+struct block_cache *block_cache_create(struct code_map *map, size_t size);
 void block_cache_destroy(struct block_cache *cache);
 
 /* Forgets all blocks: for reset, restore and a debugger's breakpoints. Not while a block runs. */
@@ -130,8 +132,8 @@ void block_cache_clear(struct block_cache *cache);
  */
 struct block *block_lookup(struct cpu *cpu, uint64_t linear);
 
-/* Takes the translations of blocks whose pages were written since: they are made anew if they still hold. */
-void block_cache_review(struct block_cache *cache);
+/* Drops the translations whose bytes were changed by others since the last time. */
+void block_cache_review(struct cpu *cpu);
 
 /* The cheap half: whether the block may be entered at once. */
 static inline bool block_fresh(const struct block *block)

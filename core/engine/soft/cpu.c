@@ -7,6 +7,7 @@
 #include "core/engine/soft/debug.h"
 #include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/mmu.h"
+#include "core/engine/soft/smp.h"
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -114,6 +115,7 @@ void cpu_request(struct cpu *cpu, uint32_t requests)
 
 void cpu_wait(struct cpu *cpu)
 {
+	smp_leave(cpu);
 	for (;;) {
 		__atomic_store_n(&cpu->sleeping, 1, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&cpu->request, __ATOMIC_SEQ_CST)) {
@@ -122,6 +124,7 @@ void cpu_wait(struct cpu *cpu)
 		futex(&cpu->sleeping, FUTEX_WAIT, 1);
 	}
 	__atomic_store_n(&cpu->sleeping, 0, __ATOMIC_SEQ_CST);
+	smp_enter(cpu);
 }
 
 uint64_t cpu_tsc(const struct cpu *cpu)

@@ -21,6 +21,7 @@ struct apic;
 struct block_cache;
 struct clock;
 struct guest_memory;
+struct smp;
 struct soft_engine;
 
 /*
@@ -119,6 +120,10 @@ enum cpu_request {
 	CPU_REQUEST_TLB_FLUSH = 1 << 5,
 	CPU_REQUEST_RESET = 1 << 6,
 	CPU_REQUEST_CODE = 1 << 7, /* translated code may be out of date */
+	/* smp.c's */
+	CPU_REQUEST_PURGE = 1 << 8, /* drop the TLB's write entries */
+	CPU_REQUEST_PAUSE = 1 << 9, /* stay outside while another is exclusive */
+	CPU_REQUEST_READMIT = 1 << 10, /* of itself: let the others in again */
 };
 
 enum cpu_activity {
@@ -154,7 +159,7 @@ struct cpu {
 	uint64_t scratch[3];
 	const void *jumps; /* targets of jumps between pages */
 	uint64_t branch; /* the branch under way: how rsp moved << 16, offset in its page */
-	uint32_t in_code; /* atomic: 1 while translated code runs */
+	uint32_t inside; /* atomic: smp.h */
 	uint16_t packed_flags; /* arithmetic flags as flags_pack() has them */
 	/* SSE instructions need no checks: XMM and MXCSR may be the host's. */
 	bool sse_native;
@@ -218,6 +223,9 @@ struct cpu {
 	unsigned index; /* 0..; also the initial APIC id */
 	unsigned count; /* of vCPUs in the machine */
 	struct soft_engine *engine;
+	struct smp *smp; /* NULL: the only one */
+	bool exclusive; /* others are kept outside */
+	uint32_t pauses; /* instructions executed */
 	struct apic *apic;
 	struct block_cache *blocks;
 	struct translator *translator; /* NULL: everything is interpreted */

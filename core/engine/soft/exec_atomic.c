@@ -182,6 +182,7 @@ static void cmpxchg16b(struct cpu *cpu, const struct insn *insn)
 	if (likely(host)) {
 		equal = pair_exchange(host, seen, desired);
 	} else {
+		smp_exclude(cpu);
 		uint64_t low = mmu_load64(cpu, linear), high = mmu_load64(cpu, linear + 8);
 		equal = low == seen[0] && high == seen[1];
 		mmu_store64(cpu, linear, equal ? desired[0] : low);

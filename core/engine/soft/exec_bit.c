@@ -68,10 +68,15 @@
 		uint64_t linear = bit_linear##bits(cpu, insn, bit, MMU_WRITE); \
 		uint64_t flags = cpu->rflags; \
 		uint##bits##_t *host = linear_change(cpu, linear, (bits) / 8), value; \
+		bool locked = insn_is_locked(insn); \
+		if (locked && !(host && lock_is_cheap(host, (bits) / 8))) { \
+			smp_exclude(cpu); \
+			host = NULL; \
+		} \
 		if (!host) { \
 			value = bit_##op##bits(&flags, mmu_load##bits(cpu, linear), bit); \
 			mmu_store##bits(cpu, linear, value); \
-		} else if (insn_is_locked(insn) && lock_is_cheap(host, (bits) / 8)) { \
+		} else if (locked) { \
 			bit_locked_##op##bits(&flags, host, bit); \
 		} else { \
 			memcpy(&value, host, sizeof(value)); \

@@ -8,6 +8,7 @@
 
 #include "core/engine/soft/exec.h"
 #include "core/engine/soft/operand.h"
+#include "core/engine/soft/smp.h"
 #include "core/engine/soft/exec_stack.h"
 
 /* Index of an operand size of 1, 2, 4, 8 bytes in a table of four functions. */
@@ -141,7 +142,7 @@ void *memory_change_slow(
 
 /*
  * A locked access across two cache lines stops all of the host's processors, and some hosts kill
- * for it: it is done without the lock instead, which nobody notices while there is one vCPU.
+ * for it: it is done without the lock instead, while the other vCPUs wait.
  */
 static inline bool lock_is_cheap(const void *host, unsigned size)
 {
@@ -153,7 +154,7 @@ static inline bool lock_is_cheap(const void *host, unsigned size)
  *
  * memory_change: for read-modify-write. The host address of the operand, writable; or NULL, with
  * all faults a write can raise raised: then *ret_linear is to be loaded, changed and stored by way
- * of mmu_load and mmu_store. memory_locked: the same for locked instructions.
+ * of mmu_load and mmu_store. memory_locked: the same for locked instructions; where it gives NULL, other vCPUs stand still.
  */
 #define DEFINE_MEMORY(bits) \
 	static inline uint##bits##_t memory_load##bits(struct cpu *cpu, const struct insn *insn) \
@@ -199,7 +200,11 @@ static inline bool lock_is_cheap(const void *host, unsigned size)
 			struct cpu *cpu, const struct insn *insn, uint64_t *ret_linear) \
 	{ \
 		uint##bits##_t *host = memory_change##bits(cpu, insn, ret_linear); \
-		return likely(lock_is_cheap(host, (bits) / 8)) ? host : NULL; \
+		if (likely(host && lock_is_cheap(host, (bits) / 8))) { \
+			return host; \
+		} \
+		smp_exclude(cpu); \
+		return NULL; \
 	}
 
 DEFINE_MEMORY(8)

@@ -3,6 +3,7 @@
 #include "core/engine/soft/debug.h"
 #include "core/engine/soft/exec_system.h"
 #include "core/engine/soft/interrupt.h"
+#include "core/engine/soft/smp.h"
 #include "core/engine/soft/task.h"
 #include "core/memory/address_space.h"
 
@@ -18,13 +19,18 @@ static void require_port(struct cpu *cpu, uint16_t port, unsigned size)
 static uint64_t port_read(struct cpu *cpu, uint16_t port, unsigned size)
 {
 	debug_note_io(cpu, port, size);
-	return address_space_read(cpu->ports, port, size);
+	smp_leave(cpu);
+	uint64_t value = address_space_read(cpu->ports, port, size);
+	smp_enter(cpu);
+	return value;
 }
 
 static void port_write(struct cpu *cpu, uint16_t port, uint64_t value, unsigned size)
 {
 	debug_note_io(cpu, port, size);
+	smp_leave(cpu);
 	address_space_write(cpu->ports, port, value, size);
+	smp_enter(cpu);
 }
 
 /* E4-E7 have the port in the instruction, EC-EF in DX. */

@@ -13,9 +13,8 @@ static void do_nothing(struct cpu *cpu, const struct insn *insn)
 
 static void do_pause(struct cpu *cpu, const struct insn *insn)
 {
-	(void)cpu;
 	(void)insn;
-	__builtin_ia32_pause();
+	smp_pause(cpu);
 }
 
 #define DEFINE_MOV(bits) \

@@ -4,6 +4,7 @@
 #include "core/base/log.h"
 #include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/operand.h"
+#include "core/engine/soft/smp.h"
 #include "core/engine/soft/trace.h"
 #include "core/engine/soft/translator/code.h"
 #include "core/engine/soft/translator/translate.h"
@@ -257,18 +258,22 @@ static bool attend(struct cpu *cpu)
 {
 	const uint32_t leave = CPU_REQUEST_EXIT | CPU_REQUEST_RESET | CPU_REQUEST_INIT;
 
-	if (__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) & CPU_REQUEST_CODE) {
-		__atomic_fetch_and(&cpu->request, ~(uint32_t)CPU_REQUEST_CODE, __ATOMIC_SEQ_CST);
-		block_cache_review(cpu->blocks);
-	}
-	while (interrupt_poll(cpu) == INTERRUPT_STOP) {
+	for (;;) {
+		smp_attend(cpu);
+		if (__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) & CPU_REQUEST_CODE) {
+			__atomic_fetch_and(&cpu->request, ~(uint32_t)CPU_REQUEST_CODE,
+					__ATOMIC_SEQ_CST);
+			block_cache_review(cpu);
+		}
+		if (interrupt_poll(cpu) != INTERRUPT_STOP) {
+			return true;
+		}
 		if (cpu->activity != CPU_HALTED ||
 				(__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) & leave)) {
 			return false;
 		}
 		cpu_wait(cpu);
 	}
-	return true;
 }
 
 void cpu_run(struct cpu *cpu)

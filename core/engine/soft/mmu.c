@@ -4,6 +4,7 @@
 #include "core/base/bytes.h"
 #include "core/engine/soft/apic.h"
 #include "core/engine/soft/debug.h"
+#include "core/engine/soft/smp.h"
 #include "core/engine/soft/walk.h"
 #include "core/memory/address_space.h"
 #include "core/memory/guest_memory.h"
@@ -102,7 +103,7 @@ static bool may_write(const struct cpu *cpu, unsigned set, const struct walk *wa
 }
 
 static void fill(struct cpu *cpu, unsigned set, uint64_t linear, const struct walk *walk,
-		const struct place *place)
+		const struct place *place, bool writable)
 {
 	struct tlb *tlb = &cpu->tlbs[set];
 	uint64_t page = PAGE_OF(linear);
@@ -116,7 +117,7 @@ static void fill(struct cpu *cpu, unsigned set, uint64_t linear, const struct wa
 		return;
 	}
 	tlb->read[index] = entry;
-	if (walk->dirty && !place->read_only && !place->code && may_write(cpu, set, walk)) {
+	if (writable) {
 		tlb->write[index] = entry;
 	}
 	log_fill(cpu, set * TLB_ENTRIES + index, walk->global);
@@ -137,7 +138,6 @@ static struct place place_of(struct cpu *cpu, uint64_t physical)
 	if (page) {
 		place.host = page + PAGE_OFFSET(physical);
 		place.read_only = flags & GUEST_REGION_ROM;
-		place.code = code_covers_page(cpu, PAGE_OF(physical));
 	}
 	return place;
 }
@@ -150,7 +150,9 @@ static struct place translate(
 	walk_or_raise(cpu, linear, access, set, &walk);
 	struct place place = place_of(cpu, walk.physical | PAGE_OFFSET(linear));
 	if (place.host) {
-		fill(cpu, set, linear, &walk, &place);
+		bool writable = walk.dirty && !place.read_only && may_write(cpu, set, &walk);
+		place.code = writable && !code_admits_writer(cpu, walk.physical);
+		fill(cpu, set, linear, &walk, &place, writable && !place.code);
 	}
 	return place;
 }
@@ -221,6 +223,22 @@ static bool is_device_size(unsigned size)
 	return size == 1 || size == 2 || size == 4 || size == 8;
 }
 
+/* A device may take its time, and ask for the vCPU. */
+static uint64_t space_load(struct cpu *cpu, uint64_t physical, unsigned size)
+{
+	smp_leave(cpu);
+	uint64_t value = address_space_read(cpu->space, physical, size);
+	smp_enter(cpu);
+	return value;
+}
+
+static void space_store(struct cpu *cpu, uint64_t physical, uint64_t value, unsigned size)
+{
+	smp_leave(cpu);
+	address_space_write(cpu->space, physical, value, size);
+	smp_enter(cpu);
+}
+
 static uint64_t device_load(struct cpu *cpu, uint64_t physical, unsigned size)
 {
 	uint64_t value = 0;
@@ -229,10 +247,10 @@ static uint64_t device_load(struct cpu *cpu, uint64_t physical, unsigned size)
 		return apic_mmio_read(cpu->apic, (uint32_t)PAGE_OFFSET(physical), size);
 	}
 	if (is_device_size(size)) {
-		return address_space_read(cpu->space, physical, size);
+		return space_load(cpu, physical, size);
 	}
 	for (unsigned i = 0; i < size; i++) {
-		value |= (address_space_read(cpu->space, physical + i, 1) & 0xff) << (8 * i);
+		value |= (space_load(cpu, physical + i, 1) & 0xff) << (8 * i);
 	}
 	return value;
 }
@@ -244,11 +262,11 @@ static void device_store(struct cpu *cpu, uint64_t physical, uint64_t value, uns
 		return;
 	}
 	if (is_device_size(size)) {
-		address_space_write(cpu->space, physical, value, size);
+		space_store(cpu, physical, value, size);
 		return;
 	}
 	for (unsigned i = 0; i < size; i++) {
-		address_space_write(cpu->space, physical + i, (uint8_t)(value >> (8 * i)), 1);
+		space_store(cpu, physical + i, (uint8_t)(value >> (8 * i)), 1);
 	}
 }
 
@@ -517,5 +535,6 @@ void mmu_physical_store(struct cpu *cpu, uint64_t physical, uint64_t value, unsi
 {
 	struct place place = place_of(cpu, physical);
 
+	place.code = place.host && !place.read_only && !code_admits_writer(cpu, PAGE_OF(physical));
 	place_store(cpu, &place, value, size);
 }

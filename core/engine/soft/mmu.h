@@ -68,7 +68,12 @@ bool mmu_translate_debug(struct cpu *cpu, uint64_t linear, uint64_t *ret_physica
  * Decoded code, as far as stores must know of it; the block cache implements both. A page it covers
  * gets no write entries in the TLB, so that every store into it is reported.
  */
-bool code_covers_page(struct cpu *cpu, uint64_t physical_page);
+
+/*
+ * The vCPU is about to write to the page by other means than code_written(), now or by a write entry. False if it must not:
+ * there is code.
+ */
+bool code_admits_writer(struct cpu *cpu, uint64_t physical_page);
 void code_written(struct cpu *cpu, uint64_t physical, size_t len);
 
 /*
@@ -82,8 +87,8 @@ void mmu_flush_all(struct cpu *cpu);
 void mmu_flush_non_global(struct cpu *cpu);
 void mmu_flush_page(struct cpu *cpu, uint64_t linear);
 
-/* Takes away the write entries that lead to a guest-physical page: it now holds decoded code. */
-void mmu_protect_code(struct cpu *cpu, uint64_t physical_page);
+/* Takes away all write entries: a page that one may lead to now holds decoded code. */
+void mmu_drop_writes(struct cpu *cpu);
 
 static inline unsigned tlb_index(uint64_t linear)
 {

@@ -14,9 +14,20 @@
 #include "core/engine/soft/cpu.h"
 #include "core/engine/soft/interp.h"
 #include "core/engine/soft/mmu.h"
+#include "core/engine/soft/smp.h"
 #include "core/engine/soft/translator/translate.h"
 
 #include <x86intrin.h>
+
+/*
+ * Decoded instructions that a vCPU keeps, in bytes: half or twice of it boots no quicker. Many vCPUs have less, because
+ * they share the host's memory as well as the work.
+ */
+#define DECODED_SIZE (5 * MiB)
+#define DECODED_SIZE_ALL (4 * DECODED_SIZE)
+
+/* Less would hardly hold what one system call leads through. */
+#define TRANSLATED_SIZE_MIN (256 * KiB)
 
 struct soft_engine {
 	struct engine base;
@@ -25,6 +36,7 @@ struct soft_engine {
 	struct apic_host apic_host;
 	struct apic_bus *bus;
 	struct code_map *code;
+	struct smp *smp;
 	struct guest_write_hook write_hook;
 	struct address_space_listener listener;
 	uint64_t tsc_base; /* of the host, when the guest's was 0 */
@@ -113,41 +125,13 @@ static const struct irqchip_impl soft_irqchip_impl = {
 		.route_destroy = soft_route_destroy,
 };
 
-/*
- * Waits until no vCPU is in translated code that was made before; one that is elsewhere looks at its request before it goes
- * back. A vCPU's own thread has left the code to be here.
- */
-static void recall_translations(struct soft_engine *soft)
-{
-	g_mutex_lock(&soft->lock);
-	for (guint i = 0; i < soft->cpus->len; i++) {
-		struct cpu *cpu = g_ptr_array_index(soft->cpus, i);
-		cpu_request(cpu, CPU_REQUEST_CODE);
-		while (__atomic_load_n(&cpu->in_code, __ATOMIC_SEQ_CST) &&
-				(__atomic_load_n(&cpu->request, __ATOMIC_SEQ_CST) &
-						CPU_REQUEST_CODE)) {
-			g_thread_yield();
-		}
-	}
-	g_mutex_unlock(&soft->lock);
-}
-
 static void soft_memory_written(struct guest_write_hook *hook, uint64_t guest, uint64_t len)
 {
 	struct soft_engine *soft = container_of(hook, struct soft_engine, write_hook);
 
 	if (code_map_written(soft->code, guest, len)) {
-		recall_translations(soft);
+		smp_settle(soft->smp, CPU_REQUEST_CODE);
 	}
-}
-
-static void request_flushes(struct soft_engine *soft)
-{
-	g_mutex_lock(&soft->lock);
-	for (guint i = 0; i < soft->cpus->len; i++) {
-		cpu_request(g_ptr_array_index(soft->cpus, i), CPU_REQUEST_TLB_FLUSH);
-	}
-	g_mutex_unlock(&soft->lock);
 }
 
 static void soft_ram_add(
@@ -162,7 +146,7 @@ static void soft_ram_add(
 		g_array_append_val(soft->kept, mapping);
 		g_mutex_unlock(&soft->lock);
 	}
-	request_flushes(soft);
+	smp_request(soft->smp, NULL, CPU_REQUEST_TLB_FLUSH);
 }
 
 static void soft_ram_del(
@@ -171,7 +155,7 @@ static void soft_ram_del(
 	struct soft_engine *soft = container_of(listener, struct soft_engine, listener);
 
 	code_map_written(soft->code, info->guest, info->size);
-	request_flushes(soft);
+	smp_request(soft->smp, NULL, CPU_REQUEST_TLB_FLUSH);
 }
 
 /* Code that another process overwrote must be decoded anew before the guest hears of it. */
@@ -208,6 +192,7 @@ static bool soft_init(struct engine *engine, GError **error)
 	soft->apic_host = (struct apic_host){.acknowledge = soft_acknowledge, .eoi = soft_eoi};
 	soft->bus = apic_bus_create(&soft->apic_host);
 	soft->code = code_map_create();
+	soft->smp = smp_create();
 	soft->tsc_base = __rdtsc();
 	soft->pump = irq_pump_create(&soft->irqchip, soft_sync_writes, soft, error);
 	if (!soft->pump) {
@@ -242,6 +227,7 @@ static void soft_finish(struct engine *engine)
 	}
 	apic_bus_destroy(soft->bus);
 	code_map_destroy(soft->code);
+	smp_destroy(soft->smp);
 	if (soft->kept) {
 		g_array_free(soft->kept, TRUE);
 		g_mutex_clear(&soft->lock);
@@ -259,10 +245,12 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 	cpu->engine = soft;
 	cpu->count = config->vcpus;
 	cpu->tsc_base = soft->tsc_base;
-	cpu->blocks = block_cache_create(soft->code);
+	cpu->blocks = block_cache_create(
+			soft->code, MIN(DECODED_SIZE, DECODED_SIZE_ALL / config->vcpus));
 	cpu->self = cpu;
 	if (config->tb_size) {
-		cpu->translator = translator_create(cpu, config->tb_size);
+		cpu->translator = translator_create(
+				cpu, MAX(config->tb_size / config->vcpus, TRANSLATED_SIZE_MIN));
 		cpu->blocks->translator = cpu->translator;
 		if (!cpu->translator) {
 			log_warn("no memory for translated code: the guest's code is interpreted");
@@ -271,6 +259,7 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 	g_mutex_lock(&soft->lock);
 	apic_create(soft->bus, cpu);
 	g_ptr_array_add(soft->cpus, cpu);
+	smp_add(soft->smp, cpu);
 	g_mutex_unlock(&soft->lock);
 	__atomic_store_n(&soft_vcpu_from(vcpu)->cpu, cpu, __ATOMIC_RELEASE);
 	return true;
@@ -299,10 +288,9 @@ static void take_sipi(struct cpu *cpu)
 	}
 }
 
-static enum vcpu_exit soft_vcpu_run(struct vcpu *vcpu)
+/* The vCPU is inside. */
+static enum vcpu_exit run(struct cpu *cpu)
 {
-	struct cpu *cpu = soft_vcpu_from(vcpu)->cpu;
-
 	for (;;) {
 		cpu_run(cpu);
 		uint32_t request = __atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE);
@@ -325,6 +313,17 @@ static enum vcpu_exit soft_vcpu_run(struct vcpu *vcpu)
 			cpu_wait(cpu);
 		}
 	}
+}
+
+static enum vcpu_exit soft_vcpu_run(struct vcpu *vcpu)
+{
+	struct cpu *cpu = soft_vcpu_from(vcpu)->cpu;
+
+	smp_enter(cpu);
+	enum vcpu_exit reason = run(cpu);
+	smp_attend(cpu);
+	smp_leave(cpu);
+	return reason;
 }
 
 static void soft_vcpu_kick(struct vcpu *vcpu)

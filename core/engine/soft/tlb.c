@@ -4,7 +4,6 @@
  * what the TLB could hold.
  */
 #include "core/engine/soft/mmu.h"
-#include "core/engine/soft/walk.h"
 
 #define LOG_LOCAL 0
 #define LOG_GLOBAL 1
@@ -140,20 +139,25 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear)
 	}
 }
 
-void mmu_protect_code(struct cpu *cpu, uint64_t physical_page)
+static void drop_logged_writes(struct cpu *cpu, const struct tlb_log *log)
 {
-	unsigned flags;
-	uint64_t host = (uint64_t)(uintptr_t)walk_ram_page(cpu, physical_page, &flags);
-
-	if (!host) {
-		return;
-	}
-	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
-		struct tlb_entry *entries = cpu->tlbs[set].write;
-		for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-			if (entries[i].page == host && !TLB_IS_INVALID(entries[i].tag)) {
-				entries[i].tag = TLB_INVALID(i);
-			}
+	for (uint32_t i = 0; i < log->count; i++) {
+		unsigned set = log->slots[i] / TLB_ENTRIES, index = log->slots[i] % TLB_ENTRIES;
+		if (set < TLB_SET_COUNT) {
+			cpu->tlbs[set].write[index].tag = TLB_INVALID(index);
 		}
 	}
+}
+
+void mmu_drop_writes(struct cpu *cpu)
+{
+	if (log_overflowed(&cpu->tlb_log[LOG_LOCAL]) || log_overflowed(&cpu->tlb_log[LOG_GLOBAL])) {
+		for (unsigned slot = 0; slot < TLB_SET_COUNT * TLB_ENTRIES; slot++) {
+			unsigned index = slot % TLB_ENTRIES;
+			cpu->tlbs[slot / TLB_ENTRIES].write[index].tag = TLB_INVALID(index);
+		}
+		return;
+	}
+	drop_logged_writes(cpu, &cpu->tlb_log[LOG_LOCAL]);
+	drop_logged_writes(cpu, &cpu->tlb_log[LOG_GLOBAL]);
 }

@@ -40,16 +40,13 @@ static void leave_mxcsr(struct cpu *cpu)
 	}
 }
 
-/* The thread may wait for devices meanwhile, so nobody waits for it: see enter_code() of translate.c. */
 static void execute(struct cpu *cpu, const struct insn *insn)
 {
-	__atomic_store_n(&cpu->in_code, 0, __ATOMIC_RELEASE);
 	leave_mxcsr(cpu);
 	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
 	insn->exec(cpu, insn);
 	cpu->packed_flags = (uint16_t)flags_pack(cpu->rflags);
 	enter_mxcsr(cpu);
-	__atomic_store_n(&cpu->in_code, 1, __ATOMIC_SEQ_CST);
 }
 
 /*

@@ -287,8 +287,10 @@ static void shape_legacy_middle(struct shape *shape, const struct insn *insn)
 		shape->kind = SHAPE_LEA;
 		break;
 	case 0x90:
-		/* With REX.B it is XCHG. */
-		shape->kind = insn->rm == 0 && !insn->is_memory ? SHAPE_NOTHING : SHAPE_CALL_OUT;
+		/* With REX.B it is XCHG, with REP it is PAUSE. */
+		if (insn->rm == 0 && !(insn->prefixes & INSN_PREFIX_REP)) {
+			shape->kind = SHAPE_NOTHING;
+		}
 		break;
 	case 0x98:
 	case 0x99:

@@ -177,17 +177,6 @@ static void remember_jump(struct translator *translator, unsigned set, const uin
 	}
 }
 
-/* Against threads that write memory with code and wait until no stale translation runs. */
-static bool enter_code(struct cpu *cpu)
-{
-	__atomic_store_n(&cpu->in_code, 1, __ATOMIC_SEQ_CST);
-	if (likely(!__atomic_load_n(&cpu->request, __ATOMIC_SEQ_CST))) {
-		return true;
-	}
-	__atomic_store_n(&cpu->in_code, 0, __ATOMIC_RELEASE);
-	return false;
-}
-
 /* A branch that was taken to no address at all: undoes what it did to rsp, and raises #GP where it is. */
 static _Noreturn void raise_at_branch(struct cpu *cpu)
 {
@@ -210,11 +199,10 @@ bool translator_run(struct translator *translator, const uint8_t *entry)
 	cpu->blocks->running = NULL;
 	cpu->jumps = translator->jumps[set];
 	for (;;) {
-		if (!enter_code(cpu)) {
+		if (unlikely(__atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE))) {
 			return false;
 		}
 		enum code_exit reason = code_run(translator->code, cpu, entry);
-		__atomic_store_n(&cpu->in_code, 0, __ATOMIC_RELEASE);
 		if (reason == CODE_EXIT_ATTEND ||
 				__atomic_load_n(&cpu->request, __ATOMIC_RELAXED)) {
 			return false;

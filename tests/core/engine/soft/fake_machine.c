@@ -6,6 +6,7 @@
 #include "core/engine/soft/interp.h"
 #include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/operand.h"
+#include "core/engine/soft/walk.h"
 
 #define PAGE_MASK (GUEST_PAGE_SIZE - 1)
 
@@ -21,7 +22,7 @@ struct fake_machine *fake_machine_create(void)
 	fake->cpu = aligned_alloc(64, (sizeof(struct cpu) + 63) & ~(size_t)63);
 	memset(fake->cpu, 0, sizeof(struct cpu));
 	fake->map = code_map_create();
-	fake->cpu->blocks = block_cache_create(fake->map);
+	fake->cpu->blocks = block_cache_create(fake->map, 5 * MiB);
 	fake->cpu->tlb = &fake->cpu->tlbs[TLB_USER];
 	fake->cpu->rflags = X86_FLAG_FIXED;
 	fake->cpu->cpl = 3;
@@ -195,7 +196,7 @@ static void tlb_fill(struct cpu *cpu, const struct fake_range *range, uint64_t l
 					: &cpu->tlb->read[tlb_index(linear)];
 	uint64_t page = linear & ~PAGE_MASK;
 
-	if (!machine->fill_tlb || range->device || (write && code_covers_page(cpu, page))) {
+	if (!machine->fill_tlb || range->device || (write && !code_admits_writer(cpu, page))) {
 		return;
 	}
 	entry->tag = page;
@@ -261,7 +262,7 @@ static void *host_address(struct cpu *cpu, uint64_t linear, size_t len, enum mmu
 	if (((linear + len - 1) ^ linear) & ~PAGE_MASK || range->device) {
 		return NULL;
 	}
-	if (access == MMU_WRITE && code_covers_page(cpu, linear & ~PAGE_MASK)) {
+	if (access == MMU_WRITE && !code_admits_writer(cpu, linear & ~PAGE_MASK)) {
 		return NULL;
 	}
 	return &range->host[linear - range->linear];
@@ -285,6 +286,15 @@ uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **r
 	return linear;
 }
 
+void *walk_ram_page(struct cpu *cpu, uint64_t physical, unsigned *ret_flags)
+{
+	const struct fake_range *range = range_find(physical);
+
+	(void)cpu;
+	*ret_flags = 0;
+	return range && !range->device ? &range->host[physical - range->linear] : NULL;
+}
+
 void mmu_flush_all(struct cpu *cpu)
 {
 	for (unsigned set = 0; set < TLB_SET_COUNT; set++) {
@@ -296,11 +306,9 @@ void mmu_flush_all(struct cpu *cpu)
 	cpu->fetch_epoch++;
 }
 
-void mmu_protect_code(struct cpu *cpu, uint64_t physical_page)
+void mmu_drop_writes(struct cpu *cpu)
 {
 	for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-		if (cpu->tlb->write[i].tag == physical_page) {
-			cpu->tlb->write[i].tag = TLB_INVALID(i);
-		}
+		cpu->tlb->write[i].tag = TLB_INVALID(i);
 	}
 }

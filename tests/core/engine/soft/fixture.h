@@ -23,7 +23,7 @@ struct fixture {
 	uint8_t *ram; /* guest-physical 0 to FIXTURE_RAM_SIZE */
 };
 
-/* The page that code_covers_page() says has decoded code, and what code_written() was told. */
+/* The page that code_admits_writer() says has decoded code, and what code_written() was told. */
 extern uint64_t fixture_code_page;
 extern unsigned fixture_code_writes;
 

@@ -2,10 +2,10 @@
 /* Decoded code as tests say it is; see fixture.h. */
 #include "tests/core/engine/soft/fixture.h"
 
-bool code_covers_page(struct cpu *cpu, uint64_t physical_page)
+bool code_admits_writer(struct cpu *cpu, uint64_t physical_page)
 {
 	(void)cpu;
-	return physical_page == fixture_code_page;
+	return physical_page != fixture_code_page;
 }
 
 void code_written(struct cpu *cpu, uint64_t physical, size_t len)

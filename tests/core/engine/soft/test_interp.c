@@ -216,8 +216,8 @@ static void test_instruction_across_pages(void **state)
 	LOAD(setup, 0xffd, 0xb8, 0x01, 0x00, 0x01, 0x00, STOP); /* mov eax, 0x10001 */
 	run(setup, X86_VECTOR_UD, CODE + 0x1002);
 	assert_int_equal(setup->cpu->regs[X86_RAX], 0x10001);
-	assert_true(code_covers_page(setup->cpu, CODE));
-	assert_true(code_covers_page(setup->cpu, CODE + 0x1000));
+	assert_false(code_admits_writer(setup->cpu, CODE));
+	assert_false(code_admits_writer(setup->cpu, CODE + 0x1000));
 	/* A store into its second half, then a write behind the vCPU's back. */
 	mmu_store8(setup->cpu, CODE + 0x1000, 2);
 	setup->cpu->rip = CODE + 0xffd;
@@ -240,7 +240,7 @@ static void test_fault_on_second_page(void **state)
 	run(setup, X86_VECTOR_PF, rip);
 	assert_int_equal(setup->cpu->cr2, CODE + CODE_SIZE);
 	assert_int_equal(setup->cpu->instructions, 0);
-	assert_false(code_covers_page(setup->cpu, CODE + CODE_SIZE - GUEST_PAGE_SIZE));
+	assert_true(code_admits_writer(setup->cpu, CODE + CODE_SIZE - GUEST_PAGE_SIZE));
 }
 
 static void test_too_long(void **state)

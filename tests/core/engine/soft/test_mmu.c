@@ -332,7 +332,7 @@ static void test_code_pages(void **state)
 	assert_int_equal(cpu->tlb->write[tlb_index(PAGE)].tag, PAGE);
 	/* The page gets code: no write goes past the MMU from now on. */
 	fixture_code_page = PAGE;
-	mmu_protect_code(cpu, PAGE);
+	mmu_drop_writes(cpu);
 	assert_true(TLB_IS_INVALID(cpu->tlb->write[tlb_index(PAGE)].tag));
 	mmu_store8(cpu, PAGE, 2);
 	mmu_store8(cpu, PAGE, 3);

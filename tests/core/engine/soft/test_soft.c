@@ -2,160 +2,35 @@
 /*
  * The engine as a whole: a guest (guest.S) from real mode to ring 3 and back, with a running clock.
  */
+#include "tests/core/engine/soft/soft_machine.h"
 #include "tests/harness/test.h"
 
-#include "core/base/fd.h"
 #include "core/base/thread.h"
-#include "core/engine/engine.h"
-#include "core/engine/engines.h"
-#include "core/engine/soft/soft.h"
-
-#include <poll.h>
-#include <string.h>
 
 #ifndef __has_feature
 #define __has_feature(feature) 0
 #endif
 
 #define GUEST_BASE 0x8000
-#define RAM_SIZE (4 * MiB)
-#define REPORT 0x500
-#define DEADLINE_MS 60000
 
 extern const uint8_t guest_code[], guest_code_end[];
 
-const struct engine_impl *const engine_impls[] = {&soft_engine, NULL};
-
-struct machine {
-	struct clock *clock;
-	struct guest_memory *memory;
-	struct address_space *space, *ports;
-	struct io_region port;
-	struct engine_events events;
-	struct engine *engine;
-	int done; /* eventfd */
-	enum vcpu_exit stopped;
-	uint32_t reports[64];
-	unsigned report_count;
-};
-
-static uint64_t port_read(struct io_region *region, uint64_t offset, unsigned size)
-{
-	(void)region;
-	(void)offset;
-	(void)size;
-	return 0;
-}
-
-/* REPORT and, one above it, DONE. */
-static void port_write(struct io_region *region, uint64_t offset, uint64_t value, unsigned size)
-{
-	struct machine *m = container_of(region, struct machine, port);
-
-	(void)size;
-	if (offset == 1) {
-		eventfd_signal(m->done);
-	} else if (m->report_count < G_N_ELEMENTS(m->reports)) {
-		m->reports[m->report_count++] = (uint32_t)value;
-	}
-}
-
-static void stopped(struct engine_events *events, struct vcpu *vcpu, enum vcpu_exit reason)
-{
-	struct machine *m = container_of(events, struct machine, events);
-
-	(void)vcpu;
-	m->stopped = reason;
-	eventfd_signal(m->done);
-}
-
-static int start(void **state, uint64_t tb_size)
-{
-	struct machine *m = g_new0(struct machine, 1);
-	g_autoptr(GError) error = NULL;
-	auto_fd int fd = memfd_create_sized("test", RAM_SIZE, &error);
-
-	m->clock = clock_create(CLOCK_KIND_HOST, &error);
-	m->memory = guest_memory_create();
-	m->space = address_space_create("memory", m->memory);
-	m->ports = address_space_create("ports", NULL);
-	m->done = eventfd_create(&error);
-	m->port = (struct io_region){
-			.name = "report", .size = 8, .read = port_read, .write = port_write};
-	address_space_add(m->ports, REPORT, &m->port);
-	assert_true(address_space_add_ram(m->space, 0, RAM_SIZE, fd, 0, 0, &error));
-	m->events.vcpu_stopped = stopped;
-	struct engine_config config = {
-			.vcpus = 1,
-			.memory = m->space,
-			.ports = m->ports,
-			.clock = m->clock,
-			.events = &m->events,
-			.tb_size = tb_size,
-	};
-	m->engine = engine_create("soft", &config, &error);
-	assert_non_null(m->engine);
-	*state = m;
-	return 0;
-}
-
 static int setup(void **state)
 {
-	return start(state, 0);
+	*state = machine_start(1, 0);
+	return 0;
 }
 
 static int setup_translated(void **state)
 {
-	return start(state, MiB);
+	*state = machine_start(1, MiB);
+	return 0;
 }
 
 static int teardown(void **state)
 {
-	struct machine *m = *state;
-
-	engine_stop(m->engine);
-	engine_destroy(m->engine);
-	address_space_remove(&m->port);
-	address_space_remove_ram(m->space, 0);
-	address_space_destroy(m->ports);
-	address_space_destroy(m->space);
-	guest_memory_destroy(m->memory);
-	fd_close(&m->done);
-	clock_destroy(m->clock);
-	g_free(m);
+	machine_stop(*state);
 	return 0;
-}
-
-/* Real mode at offset of segment 0. */
-static void enter_real(struct machine *m, uint64_t offset)
-{
-	struct x86_state cpu;
-
-	vcpu_get_state(m->engine->vcpus[0], &cpu);
-	cpu.seg[X86_CS].selector = 0;
-	cpu.seg[X86_CS].base = 0;
-	cpu.rip = offset;
-	vcpu_set_state(m->engine->vcpus[0], &cpu);
-}
-
-/* Runs timers, as the main loop does, until the guest is done. */
-static void run(struct machine *m)
-{
-	struct pollfd fds[] = {
-			{.fd = m->done, .events = POLLIN},
-			{.fd = clock_fd(m->clock), .events = POLLIN},
-	};
-
-	engine_start(m->engine);
-	for (;;) {
-		assert_int_not_equal(poll(fds, G_N_ELEMENTS(fds), DEADLINE_MS), 0);
-		if (fds[0].revents) {
-			break;
-		}
-		clock_run_timers(m->clock);
-	}
-	eventfd_take(m->done);
-	engine_stop(m->engine);
 }
 
 static void test_boot(void **state)
@@ -180,8 +55,8 @@ static void test_boot(void **state)
 
 	assert_true(guest_memory_write(
 			m->memory, GUEST_BASE, guest_code, (size_t)(guest_code_end - guest_code)));
-	enter_real(m, GUEST_BASE);
-	run(m);
+	machine_enter_real(m, GUEST_BASE);
+	machine_run(m);
 	for (unsigned i = 0; i < MIN(m->report_count, G_N_ELEMENTS(expected)); i++) {
 		if (m->reports[i] != expected[i]) {
 			fail_msg("report %u is 0x%x instead of 0x%x", i, m->reports[i],
@@ -198,8 +73,8 @@ static void test_triple_fault(void **state)
 	struct machine *m = *state;
 
 	assert_true(guest_memory_write(m->memory, GUEST_BASE, code, sizeof(code)));
-	enter_real(m, GUEST_BASE);
-	run(m);
+	machine_enter_real(m, GUEST_BASE);
+	machine_run(m);
 	assert_int_equal(m->stopped, VCPU_EXIT_SHUTDOWN);
 	/* The machine resets it, and it starts over. */
 	engine_reset(m->engine);

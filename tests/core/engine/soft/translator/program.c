@@ -99,7 +99,7 @@ static int start(void **state, enum way way)
 			.write = device_write};
 	address_space_add(f->space, DEVICE_PHYSICAL, &p->device);
 	p->map = code_map_create();
-	p->cpu->blocks = block_cache_create(p->map);
+	p->cpu->blocks = block_cache_create(p->map, 5 * MiB);
 	p->cpu->self = p->cpu;
 	if (way != INTERPRETED) {
 		p->cpu->translator = translator_create(

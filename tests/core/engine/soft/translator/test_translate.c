@@ -480,7 +480,7 @@ static void *interrupt_it(void *opaque)
 {
 	struct program *s = opaque;
 
-	while (s->way != INTERPRETED && !__atomic_load_n(&s->cpu->in_code, __ATOMIC_SEQ_CST)) {
+	while (s->way != INTERPRETED && !__atomic_load_n(&s->cpu->page_rip, __ATOMIC_SEQ_CST)) {
 		g_thread_yield();
 	}
 	cpu_request(s->cpu, CPU_REQUEST_NMI);
@@ -505,6 +505,7 @@ static void test_endless_loops(void **state)
 		program_reset(s);
 		s->cpu->nmi_blocked = false;
 		s->cpu->rip = s->cpu->regs[X86_RAX] = CODE + offset;
+		s->cpu->page_rip = 0; /* translated code sets it */
 		GThread *thread = g_thread_new("interrupt", interrupt_it, s);
 		program_run(s, X86_VECTOR_NMI, UINT64_MAX);
 		g_thread_join(thread);
