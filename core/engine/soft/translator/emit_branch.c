@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/soft/translator/unit.h"
+
+static void emit_stack_move(struct unit *u, int32_t bytes)
+{
+	emit_lea(u->e, HOST_R13, host_memory(HOST_R13, HOST_NONE, 0, bytes));
+}
+
+/* r14 = host address of the new top of the stack. */
+static void emit_push_address(struct unit *u)
+{
+	emit_lea(u->e, HOST_R14, host_memory(HOST_R13, HOST_NONE, 0, -8));
+	unit_emit_translate(u, 8, true);
+}
+
+void insn_emit_push(struct unit *u)
+{
+	const struct host_rm top = host_memory(HOST_R14, HOST_NONE, 0, 0);
+
+	emit_push_address(u);
+	if (u->shape.rm_use) {
+		emit_store(u->e, top, unit_reg_in(u, u->insn->rm, HOST_R15));
+	} else {
+		emit_store_imm(u->e, top, (int32_t)u->insn->imm);
+	}
+	emit_stack_move(u, -8);
+}
+
+static void emit_top_address(struct unit *u)
+{
+	emit_store(u->e, host_register(HOST_R14), HOST_R13);
+	unit_emit_translate(u, 8, false);
+}
+
+void insn_emit_pop(struct unit *u)
+{
+	unsigned host = code_home(u->insn->rm) == HOST_NONE ? HOST_R15 : code_home(u->insn->rm);
+
+	emit_top_address(u);
+	emit_load(u->e, host, host_memory(HOST_R14, HOST_NONE, 0, 0));
+	if (u->insn->rm != X86_RSP) {
+		emit_stack_move(u, 8);
+	}
+	unit_reg_to(u, u->insn->rm, host);
+}
+
+void insn_emit_leave(struct unit *u)
+{
+	emit_store(u->e, host_register(HOST_R14), HOST_RBP);
+	unit_emit_translate(u, 8, false);
+	emit_lea(u->e, HOST_R13, host_memory(HOST_RBP, HOST_NONE, 0, 8));
+	emit_load(u->e, HOST_RBP, host_memory(HOST_R14, HOST_NONE, 0, 0));
+}
+
+/* Looks whether anything is requested, without touching the flags; if so, leaves for target. */
+static void emit_poll(struct unit *u, uint32_t target)
+{
+	uint8_t *quiet;
+
+	emit_store(u->e, host_register(HOST_R15), HOST_RCX);
+	emit_load32(u->e, HOST_RCX, STATE(request));
+	quiet = emit_jrcxz(u->e);
+	emit_store(u->e, host_register(HOST_RCX), HOST_R15);
+	emit_mov_imm(u->e, HOST_R14, target);
+	emit_jmp_to(u->e, code_attend(u->code));
+	emit_here8(u->e, quiet);
+	emit_store(u->e, host_register(HOST_RCX), HOST_R15);
+}
+
+/* Goes on at an offset from the current page; back at or before insn with a look at requests. */
+static void emit_chain(struct unit *u, int64_t target, int32_t stack_moved)
+{
+	uint8_t *site;
+
+	if (target < 0 || target >= (int64_t)GUEST_PAGE_SIZE) {
+		unit_emit_rip(u, HOST_R14, target);
+		emit_store_imm(u->e, STATE(branch), stack_moved * 65536 + (int32_t)u->offset);
+		emit_jmp_to(u->e, code_lookup(u->code));
+		return;
+	}
+	if (target <= u->offset) {
+		emit_poll(u, (uint32_t)target);
+	}
+	site = emit_jmp(u->e);
+	emit_mov_imm(u->e, HOST_R14, (uint64_t)target);
+	emit_mov_imm(u->e, HOST_R15, (uint64_t)(uintptr_t)site);
+	emit_jmp_to(u->e, code_link(u->code));
+}
+
+static int64_t next_offset(const struct unit *u)
+{
+	return (int64_t)u->offset + u->insn->length;
+}
+
+static int64_t branch_offset(const struct unit *u)
+{
+	return next_offset(u) + (int64_t)u->insn->imm;
+}
+
+/* To what follows, which is no jump back, and not this instruction's fault if there are no addresses any more. */
+void unit_emit_next(struct unit *u, int64_t next)
+{
+	uint32_t offset = u->offset;
+
+	u->offset = (uint32_t)(next < (int64_t)GUEST_PAGE_SIZE ? next - 1 : next);
+	emit_chain(u, next, 0);
+	u->offset = offset;
+}
+
+void insn_emit_jcc(struct unit *u)
+{
+	unit_store_xmms(u);
+	uint8_t *taken = emit_jcc(u->e, u->insn->opcode & 15);
+
+	unit_emit_next(u, next_offset(u));
+	emit_here(u->e, taken);
+	emit_chain(u, branch_offset(u), 0);
+}
+
+/* Stores the address of the next instruction; rsp moves. */
+static void emit_push_return(struct unit *u)
+{
+	emit_push_address(u);
+	unit_emit_rip(u, HOST_R15, next_offset(u));
+	emit_store(u->e, host_memory(HOST_R14, HOST_NONE, 0, 0), HOST_R15);
+	emit_stack_move(u, -8);
+}
+
+/* To the address in r14; should it turn out not to be canonical, as if nothing had been done. */
+static void emit_indirect(struct unit *u, int32_t stack_moved)
+{
+	emit_store_imm(u->e, STATE(branch), stack_moved * 65536 + (int32_t)u->offset);
+	emit_jmp_to(u->e, code_lookup(u->code));
+}
+
+void insn_emit_ret(struct unit *u)
+{
+	int32_t bytes = 8 + (int32_t)(uint16_t)(u->insn->opcode == 0xc2 ? u->insn->imm : 0);
+
+	unit_store_xmms(u);
+	emit_top_address(u);
+	emit_load(u->e, HOST_R14, host_memory(HOST_R14, HOST_NONE, 0, 0));
+	emit_stack_move(u, bytes);
+	emit_indirect(u, bytes);
+}
+
+/* r14 = the operand of an indirect branch. */
+static void emit_branch_operand(struct unit *u)
+{
+	if (u->insn->is_memory) {
+		unit_emit_memory_operand(u, 8, false);
+		emit_load(u->e, HOST_R14, host_memory(HOST_R14, HOST_NONE, 0, 0));
+	} else {
+		unsigned host = unit_reg_in(u, u->insn->rm, HOST_R14);
+		if (host != HOST_R14) {
+			emit_store(u->e, host_register(HOST_R14), host);
+		}
+	}
+}
+
+void insn_emit_call_indirect(struct unit *u)
+{
+	unit_store_xmms(u);
+	emit_branch_operand(u);
+	emit_store(u->e, STATE(scratch[2]), HOST_R14);
+	emit_push_return(u);
+	emit_load(u->e, HOST_R14, STATE(scratch[2]));
+	emit_indirect(u, -8);
+}
+
+void insn_emit_jmp(struct unit *u)
+{
+	unit_store_xmms(u);
+	emit_chain(u, branch_offset(u), 0);
+}
+
+void insn_emit_call(struct unit *u)
+{
+	unit_store_xmms(u);
+	emit_push_return(u);
+	emit_chain(u, branch_offset(u), -8);
+}
+
+void insn_emit_jmp_indirect(struct unit *u)
+{
+	unit_store_xmms(u);
+	emit_branch_operand(u);
+	emit_indirect(u, 0);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/soft/translator/unit.h"
+
+/* AH, CH, DH, BH. */
+static bool is_high_byte(const struct insn *insn, unsigned reg, unsigned size)
+{
+	return size == 1 && reg >= 4 && reg < 8 && !(insn->prefixes & INSN_PREFIX_REX);
+}
+
+/*
+ * Instructions that name one of AH to BH can be emitted only without REX: with both operands registers that have low
+ * numbers in the host, too.
+ */
+static bool high_bytes_fit(const struct insn *insn, const struct shape *shape)
+{
+	bool reg_high = shape->reg_use && is_high_byte(insn, insn->reg, shape->reg_size);
+	bool rm_high = !insn->is_memory && is_high_byte(insn, insn->rm, shape->rm_size);
+
+	if (!reg_high && !rm_high) {
+		return true;
+	}
+	if (insn->is_memory || (insn->prefixes & INSN_PREFIX_REX) || insn->operand_size == 8) {
+		return false;
+	}
+	if (shape->reg_use && !reg_high &&
+			(code_home(insn->reg) == HOST_NONE || code_home(insn->reg) >= 4)) {
+		return false;
+	}
+	return rm_high || (code_home(insn->rm) != HOST_NONE && code_home(insn->rm) < 4);
+}
+
+/* A host register for an operand; what it is before the instruction is there if it matters. */
+static unsigned operand_in(
+		struct unit *u, unsigned reg, unsigned use, unsigned size, unsigned scratch)
+{
+	if (is_high_byte(u->insn, reg, size)) {
+		return reg;
+	}
+	if (code_home(reg) != HOST_NONE) {
+		return code_home(reg);
+	}
+	if ((use & SHAPE_READ) || size < 4) {
+		emit_load(u->e, scratch, code_reg_state(reg));
+	}
+	return scratch;
+}
+
+static void operand_out(struct unit *u, unsigned reg, unsigned use, unsigned host)
+{
+	if ((use & SHAPE_WRITE) && code_home(reg) == HOST_NONE) {
+		emit_store(u->e, code_reg_state(reg), host);
+	}
+}
+
+/* Low bytes of rbp, rsi, rdi, which without REX would be CH to BH. */
+static bool needs_rex(const struct unit *u, unsigned reg, unsigned host, unsigned size)
+{
+	return size == 1 && host >= 4 && host < 8 && !is_high_byte(u->insn, reg, size);
+}
+
+/* An XMM register as an operand: in the host's from now on. */
+static unsigned xmm_in(struct unit *u, unsigned reg, unsigned use)
+{
+	if ((use & SHAPE_READ) && !(u->loaded & BIT(reg))) {
+		unit_emit_xmm(u, 0x28, reg);
+	}
+	u->loaded |= (uint16_t)BIT(reg);
+	u->dirty |= (uint16_t)(use & SHAPE_WRITE ? BIT(reg) : 0);
+	return reg;
+}
+
+void insn_emit_modrm(struct unit *u)
+{
+	const struct insn *insn = u->insn;
+	const struct shape *shape = &u->shape;
+	struct host_op op = {
+			.map = insn->map,
+			.opcode = shape->opcode,
+			.prefix = shape->prefix,
+			.opsize = shape->opsize,
+			.rex_w = shape->rex_w,
+			.lock = shape->lock,
+			.imm_size = shape->imm_size,
+			.imm = insn->imm,
+	};
+	unsigned reg = shape->extension, rm_use = shape->rm_use;
+	struct host_rm rm;
+
+	if (shape->reg_xmm && insn->reg == insn->rm) {
+		rm_use |= shape->reg_use; /* what one only writes the other reads */
+	}
+	if (insn->is_memory) {
+		unit_emit_memory_operand(u, shape->rm_size, shape->rm_use & SHAPE_WRITE);
+		rm = host_memory(HOST_R14, HOST_NONE, 0, 0);
+	} else {
+		rm = host_register(shape->rm_xmm ? xmm_in(u, insn->rm, rm_use)
+						 : operand_in(u, insn->rm, shape->rm_use,
+								   shape->rm_size, HOST_R14));
+		op.rex |= needs_rex(u, insn->rm, rm.reg, shape->rm_size);
+	}
+	if (shape->xmm0_use) {
+		(void)xmm_in(u, 0, shape->xmm0_use);
+	}
+	if (shape->reg_use && shape->reg_xmm) {
+		reg = xmm_in(u, insn->reg, shape->reg_use);
+	} else if (shape->reg_use) {
+		reg = operand_in(u, insn->reg, shape->reg_use, shape->reg_size, HOST_R15);
+		op.rex |= needs_rex(u, insn->reg, reg, shape->reg_size);
+	}
+	emit_op(u->e, &op, reg, rm);
+	if (shape->reg_use && !shape->reg_xmm) {
+		operand_out(u, insn->reg, shape->reg_use, reg);
+	}
+	if (!insn->is_memory && !shape->rm_xmm) {
+		operand_out(u, insn->rm, shape->rm_use, rm.reg);
+	}
+}
+
+void insn_emit_implicit(struct unit *u)
+{
+	if (u->insn->operand_size == 2) {
+		emit8(u->e, 0x66);
+	} else if (u->insn->operand_size == 8) {
+		emit8(u->e, 0x48);
+	}
+	emit8(u->e, u->insn->opcode);
+}
+
+static void emit_bswap(struct unit *u)
+{
+	unsigned host = unit_reg_in(u, u->insn->rm, HOST_R14);
+	unsigned rex = (u->insn->operand_size == 8 ? 0x48 : 0) | (host & 8 ? 0x41 : 0);
+
+	if (rex) {
+		emit8(u->e, (uint8_t)rex);
+	}
+	emit8(u->e, 0x0f);
+	emit8(u->e, (uint8_t)(0xc8 | (host & 7)));
+	unit_reg_to(u, u->insn->rm, host);
+}
+
+void insn_emit_short(struct unit *u)
+{
+	const struct insn *insn = u->insn;
+
+	if (insn->map == INSN_MAP_0F) {
+		emit_bswap(u);
+		return;
+	}
+	if (insn->operand_size >= 4) {
+		unsigned host = code_home(insn->rm) == HOST_NONE ? HOST_R14 : code_home(insn->rm);
+		emit_mov_imm(u->e, host, insn->operand_size == 8 ? insn->imm : (uint32_t)insn->imm);
+		unit_reg_to(u, insn->rm, host);
+		return;
+	}
+	struct host_op op = {.opcode = insn->operand_size == 1 ? 0xc6 : 0xc7,
+			.opsize = insn->operand_size == 2,
+			.imm_size = insn->operand_size,
+			.imm = insn->imm};
+	unsigned host = operand_in(u, insn->rm, SHAPE_CHANGE, insn->operand_size, HOST_R14);
+	op.rex = needs_rex(u, insn->rm, host, insn->operand_size);
+	emit_op(u->e, &op, 0, host_register(host));
+	operand_out(u, insn->rm, SHAPE_WRITE, host);
+}
+
+void insn_emit_lea(struct unit *u)
+{
+	const struct insn *insn = u->insn;
+	unsigned host = code_home(insn->reg) == HOST_NONE ? HOST_R14 : code_home(insn->reg);
+	const struct host_op mov32 = {.opcode = 0x8b};
+
+	unit_emit_offset(u);
+	if (insn->operand_size == 4) {
+		emit_op(u->e, &mov32, host, host_register(HOST_R14));
+	} else if (host != HOST_R14) {
+		emit_store(u->e, host_register(host), HOST_R14);
+	}
+	unit_reg_to(u, insn->reg, host);
+}
+
+static bool is_moffs(const struct insn *insn)
+{
+	return insn->map == INSN_MAP_LEGACY && insn->opcode >= 0xa0 && insn->opcode <= 0xa3;
+}
+
+/* Whether the shape is emitted in line for this instruction. */
+bool insn_is_emitted(const struct insn *insn, const struct shape *shape)
+{
+	switch ((enum shape_kind)shape->kind) {
+	case SHAPE_CALL_OUT:
+		return false;
+	case SHAPE_MODRM:
+	case SHAPE_SHORT:
+		return high_bytes_fit(insn, shape) && !(insn->is_memory && is_moffs(insn));
+	case SHAPE_LEA:
+		return insn->operand_size >= 4;
+	case SHAPE_PUSH:
+		return !insn->is_memory && (insn->map != INSN_MAP_LEGACY || insn->opcode != 0xff);
+	case SHAPE_POP:
+		return !insn->is_memory;
+	case SHAPE_RET:
+		/* What it pops has to fit beside an offset in cpu->branch. */
+		return insn->opcode != 0xc2 || insn->imm < GUEST_PAGE_SIZE;
+	default:
+		return true;
+	}
+}

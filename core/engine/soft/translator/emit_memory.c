@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/soft/translator/unit.h"
+
+/* ALU operations, as opcode extensions. */
+enum alu {
+	ALU_ADD = 0,
+	ALU_AND = 4,
+	ALU_SUB = 5,
+	ALU_CMP = 7,
+};
+
+#define CONDITION_NOT_EQUAL 5
+#define CONDITION_ABOVE 7
+
+/* The guest register in a host register: its home, or loaded into the given one. */
+unsigned unit_reg_in(struct unit *u, unsigned reg, unsigned scratch)
+{
+	unsigned host = code_home(reg);
+
+	if (host == HOST_NONE) {
+		emit_load(u->e, scratch, code_reg_state(reg));
+		return scratch;
+	}
+	return host;
+}
+
+void unit_reg_to(struct unit *u, unsigned reg, unsigned host)
+{
+	if (code_home(reg) == HOST_NONE) {
+		emit_store(u->e, code_reg_state(reg), host);
+	} else if (code_home(reg) != host) {
+		emit_store(u->e, host_register(code_home(reg)), host);
+	}
+}
+
+void unit_emit_rip(struct unit *u, unsigned host, int64_t offset)
+{
+	emit_load(u->e, host, STATE(page_rip));
+	while (offset != 0) {
+		int32_t part = (int32_t)CLAMP(offset, INT32_MIN, INT32_MAX);
+		emit_lea(u->e, host, host_memory(host, HOST_NONE, 0, part));
+		offset -= part;
+	}
+}
+
+/* r14 = the offset part of the memory operand. Uses r15. Flags stay. */
+void unit_emit_offset(struct unit *u)
+{
+	const struct insn *insn = u->insn;
+	unsigned base = HOST_NONE, index = HOST_NONE;
+
+	if (insn->base == INSN_BASE_RIP) {
+		unit_emit_rip(u, HOST_R14, (int64_t)u->offset + insn->length + insn->disp);
+		return;
+	}
+	if (insn->base != INSN_REG_NONE) {
+		base = unit_reg_in(u, insn->base, HOST_R14);
+	}
+	if (insn->index != INSN_REG_NONE) {
+		index = unit_reg_in(u, insn->index, HOST_R15);
+	}
+	if (base == HOST_NONE && index == HOST_NONE) {
+		emit_mov_imm(u->e, HOST_R14, (uint64_t)(int64_t)insn->disp);
+	} else {
+		emit_lea(u->e, HOST_R14, host_memory(base, index, insn->scale, insn->disp));
+	}
+}
+
+/* r14 = the linear address of the memory operand. */
+static void emit_linear(struct unit *u)
+{
+	unsigned segment = u->insn->segment;
+
+	unit_emit_offset(u);
+	if (segment == X86_FS || segment == X86_GS) {
+		emit_load(u->e, HOST_R15,
+				host_state(offsetof(struct cpu, seg_base) +
+						segment * sizeof(uint64_t)));
+		emit_lea(u->e, HOST_R14, host_memory(HOST_R14, HOST_R15, 0, 0));
+	}
+}
+
+/* MOVAPS between an XMM register and its place in the guest's state: 28 loads, 29 stores. */
+void unit_emit_xmm(struct unit *u, uint8_t opcode, unsigned reg)
+{
+	const struct host_op op = {.map = INSN_MAP_0F, .opcode = opcode};
+
+	emit_op(u->e, &op, reg, host_state(offsetof(struct cpu, fx.xmm) + reg * 16));
+}
+
+static void unit_emit_xmms(struct unit *u, uint8_t opcode, uint16_t which)
+{
+	for (unsigned reg = 0; reg < 16; reg++) {
+		if (which & BIT(reg)) {
+			unit_emit_xmm(u, opcode, reg);
+		}
+	}
+}
+
+/* Brings the guest's state up to date: before whatever leaves the translation. */
+void unit_store_xmms(struct unit *u)
+{
+	unit_emit_xmms(u, 0x29, u->dirty);
+	u->dirty = 0;
+}
+
+static void add_slow(struct unit *u, uint8_t *from, bool flags_in_rax)
+{
+	assert(u->slow_count < G_N_ELEMENTS(u->slow));
+	u->slow[u->slow_count++] = (struct slow_path){.from = from,
+			.insn = u->insn,
+			.offset = u->offset,
+			.flags_in_rax = flags_in_rax,
+			.dirty = u->dirty};
+}
+
+static size_t tlb_offset(const struct unit *u, bool write)
+{
+	return offsetof(struct cpu, tlbs) + u->set * sizeof(struct tlb) +
+	       (write ? offsetof(struct tlb, write) : offsetof(struct tlb, read));
+}
+
+/* r14, a linear address, becomes the host's; or the slow path is taken. Uses r15. */
+void unit_emit_translate(struct unit *u, unsigned size, bool write)
+{
+	struct emitter *e = u->e;
+	const struct host_op shr = {.opcode = 0xc1, .imm_size = 1, .imm = 8};
+	const struct host_op and = {.opcode = 0x81, .imm_size = 4, .imm = (TLB_ENTRIES - 1) << 4};
+	const struct host_op cmp = {.opcode = 0x81,
+			.rex_w = true,
+			.imm_size = 4,
+			.imm = (uint32_t)(GUEST_PAGE_SIZE - size)};
+	const struct host_op test = {
+			.opcode = 0xf6, .imm_size = 1, .imm = (uint8_t)(u->shape.aligned - 1)};
+	size_t table = tlb_offset(u, write);
+
+	if (u->live) {
+		emit_store(e, STATE(scratch[1]), HOST_RAX);
+		emit_flags_out(e);
+	}
+	/* Entries are 16 bytes. */
+	emit_load32(e, HOST_R15, host_register(HOST_R14));
+	emit_op(e, &shr, 5, host_register(HOST_R15));
+	emit_op(e, &and, 4, host_register(HOST_R15));
+	emit_alu(e, ALU_SUB, HOST_R14,
+			host_state_at(HOST_R15, table + offsetof(struct tlb_entry, tag)));
+	emit_op(e, &cmp, ALU_CMP, host_register(HOST_R14));
+	add_slow(u, emit_jcc(e, CONDITION_ABOVE), u->live);
+	if (u->shape.aligned > 1) {
+		/* Pages are aligned: the offset tells. */
+		emit_op(e, &test, 0, host_register(HOST_R14));
+		add_slow(u, emit_jcc(e, CONDITION_NOT_EQUAL), u->live);
+	}
+	emit_alu(e, ALU_ADD, HOST_R14,
+			host_state_at(HOST_R15, table + offsetof(struct tlb_entry, page)));
+	if (u->live) {
+		emit_flags_in(e);
+		emit_load(e, HOST_RAX, STATE(scratch[1]));
+	}
+}
+
+void unit_emit_memory_operand(struct unit *u, unsigned size, bool write)
+{
+	emit_linear(u);
+	unit_emit_translate(u, size, write);
+}
+
+void unit_emit_call_out(struct unit *u, const struct insn *insn, uint32_t offset, bool last)
+{
+	emit_mov_imm(u->e, HOST_R14, offset);
+	emit_mov_imm(u->e, HOST_R15, (uint64_t)(uintptr_t)insn);
+	emit_call_to(u->e, last ? code_call_out_last(u->code) : code_call_out(u->code));
+}
+
+void unit_emit_slow_paths(struct unit *u)
+{
+	for (unsigned i = 0; i < u->slow_count; i++) {
+		const struct slow_path *slow = &u->slow[i];
+		emit_here(u->e, slow->from);
+		if (slow->flags_in_rax) {
+			emit_flags_in(u->e);
+			emit_load(u->e, HOST_RAX, STATE(scratch[1]));
+		}
+		unit_emit_xmms(u, 0x29, slow->dirty);
+		unit_emit_call_out(u, slow->insn, slow->offset, !slow->back);
+		unit_emit_xmms(u, 0x28, slow->loaded);
+		if (slow->back) {
+			emit_jmp_to(u->e, slow->back);
+		}
+	}
+}

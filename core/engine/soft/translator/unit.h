@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A block while its translation is emitted, and what the parts of the emitter use of each other: memory operands
+ * (emit_memory.c), instructions that stay what they are (emit_insn.c), the stack and control flow (emit_branch.c). What
+ * holds while the emitted code runs is in code.h; r14 and r15 are free between instructions.
+ */
+#ifndef CORE_ENGINE_SOFT_TRANSLATOR_UNIT_H
+#define CORE_ENGINE_SOFT_TRANSLATOR_UNIT_H
+
+#include "core/engine/soft/block.h"
+#include "core/engine/soft/translator/code.h"
+#include "core/engine/soft/translator/shape.h"
+
+/* A field of struct cpu, as an operand. */
+#define STATE(field) host_state(offsetof(struct cpu, field))
+#define PAGE_OFFSET(address) ((address) & (GUEST_PAGE_SIZE - 1))
+
+/* A way out of the straight line: the instruction is executed by the interpreter's function. */
+struct slow_path {
+	uint8_t *from; /* the branch's displacement */
+	uint8_t *back; /* where to go on; NULL: the instruction ends the block */
+	const struct insn *insn;
+	uint32_t offset; /* of the instruction in its page */
+	bool flags_in_rax; /* with rax in scratch[1] */
+	uint16_t dirty; /* XMM registers to be stored before */
+	uint16_t loaded; /* XMM registers to be loaded after */
+};
+
+struct unit {
+	struct emitter *e;
+	struct code *code;
+	unsigned set;
+	const struct insn *insn; /* being translated */
+	struct shape shape;
+	uint32_t offset; /* of insn in its page */
+	bool live; /* some flag from before insn is needed by it or later */
+	uint16_t loaded; /* XMM registers that the host has */
+	uint16_t dirty; /* of these, newer than those of the guest's state */
+	unsigned slow_count;
+	struct slow_path slow[2 * BLOCK_MAX_INSNS];
+};
+
+/* The guest register in a host register: its home, or loaded into the given one. */
+unsigned unit_reg_in(struct unit *u, unsigned reg, unsigned scratch);
+
+/* The guest register gets what a host register has. */
+void unit_reg_to(struct unit *u, unsigned reg, unsigned host);
+
+/* host = the address of what lies offset from the current page. Flags stay. */
+void unit_emit_rip(struct unit *u, unsigned host, int64_t offset);
+
+/* r14 = the offset part of the memory operand. Uses r15. Flags stay. */
+void unit_emit_offset(struct unit *u);
+
+/* r14, a linear address, becomes the host's; or the slow path is taken. Uses r15. */
+void unit_emit_translate(struct unit *u, unsigned size, bool write);
+
+/* r14 = where the host has the memory operand. Uses r15. */
+void unit_emit_memory_operand(struct unit *u, unsigned size, bool write);
+
+/* MOVAPS between an XMM register and its place in the guest's state: 28 loads, 29 stores. */
+void unit_emit_xmm(struct unit *u, uint8_t opcode, unsigned reg);
+
+/* Brings the guest's state up to date: before whatever leaves the translation. */
+void unit_store_xmms(struct unit *u);
+
+/* Executes an instruction by the interpreter's function; last: it ends the block. */
+void unit_emit_call_out(struct unit *u, const struct insn *insn, uint32_t offset, bool last);
+
+/* What the block's straight line branches to where the TLB does not help. */
+void unit_emit_slow_paths(struct unit *u);
+
+/* Whether the shape is emitted in line for this instruction. */
+bool insn_is_emitted(const struct insn *insn, const struct shape *shape);
+
+/* Instructions by shape; emit_insn.c. */
+void insn_emit_modrm(struct unit *u);
+void insn_emit_implicit(struct unit *u);
+void insn_emit_short(struct unit *u);
+void insn_emit_lea(struct unit *u);
+
+/* The same of the stack; emit_branch.c. */
+void insn_emit_push(struct unit *u);
+void insn_emit_pop(struct unit *u);
+void insn_emit_leave(struct unit *u);
+
+/* Ends of blocks; emit_branch.c. */
+void insn_emit_jcc(struct unit *u);
+void insn_emit_jmp(struct unit *u);
+void insn_emit_call(struct unit *u);
+void insn_emit_ret(struct unit *u);
+void insn_emit_jmp_indirect(struct unit *u);
+void insn_emit_call_indirect(struct unit *u);
+
+/* To what follows the block, at an offset from its page. */
+void unit_emit_next(struct unit *u, int64_t next);
+
+#endif
