@@ -157,7 +157,9 @@ struct cpu {
 	struct cpu *self;
 	uint64_t page_rip; /* of the page that execution is in */
 	uint64_t scratch[3];
-	const void *jumps; /* targets of jumps between pages */
+	const void *jumps; /* targets of jumps between pages, of the current TLB set */
+	const void *jumps_of[TLB_ALIGNED]; /* the same by TLB set */
+	uint64_t jumps_epoch; /* fetch_epoch when these were last known to be right */
 	uint64_t branch; /* the branch under way: how rsp moved << 16, offset in its page */
 	uint32_t inside; /* atomic: smp.h */
 	uint16_t packed_flags; /* arithmetic flags as flags_pack() has them */

@@ -5,6 +5,8 @@
 #include "core/engine/soft/exec.h"
 #include "core/engine/soft/exec_integer.h"
 #include "core/engine/soft/fpu.h"
+#include "core/engine/soft/interrupt.h"
+#include "core/engine/soft/operand.h"
 
 #include <asm/prctl.h>
 #include <sys/syscall.h>
@@ -19,6 +21,8 @@ struct code {
 };
 
 #define STATE(field) host_state(offsetof(struct cpu, field))
+#define CONDITION_ZERO 4
+#define CONDITION_NOT_ZERO 5
 
 /* The host's MXCSR is the guest's in translated code, and the usual one elsewhere. */
 static void enter_mxcsr(const struct cpu *cpu)
@@ -49,22 +53,48 @@ static void execute(struct cpu *cpu, const struct insn *insn)
 	enter_mxcsr(cpu);
 }
 
+/* What emit_call_out() does after an instruction. */
+enum outcome {
+	OUTCOME_NEXT, /* goes on behind it */
+	OUTCOME_LEAVE, /* leaves: rip is where to go on */
+	OUTCOME_JUMP, /* goes on at rip in translated code, if there is any */
+};
+
+/* Translations hold for one TLB set, which STAC and CLAC change, and for one state of SSE. */
+static bool same_translations(const struct cpu *cpu)
+{
+	return !__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) &&
+	       cpu->sse_native == fpu_sse_unchecked(cpu);
+}
+
 /*
- * Executes an instruction for translated code. The state is in cpu, flags packed. Returns nonzero to leave: then rip is
- * that of the next instruction.
+ * After an instruction that may have changed anything: to another translation, with nothing for the run loop to see to. The
+ * tables of jumps know the way if mappings are what they were.
  */
+static enum outcome jump_or_leave(struct cpu *cpu)
+{
+	size_t set = (size_t)(cpu->tlb - cpu->tlbs);
+
+	if (!same_translations(cpu) || cpu->mode != INSN_MODE_64 || set == TLB_ALIGNED ||
+			interrupt_stepping(cpu) || cpu->activity != CPU_ACTIVE ||
+			cpu->fetch_epoch != cpu->jumps_epoch || !linear_is_canonical(cpu->rip)) {
+		return OUTCOME_LEAVE;
+	}
+	cpu->jumps = cpu->jumps_of[set];
+	return OUTCOME_JUMP;
+}
+
+/* Executes an instruction for translated code. The state is in cpu, flags packed. */
 static uint32_t call_out(struct cpu *cpu, const struct insn *insn)
 {
 	const struct tlb *tlb = cpu->tlb;
 
 	execute(cpu, insn);
-	/* Translations hold for one TLB set, which STAC and CLAC change, and for one state of SSE. */
-	if (likely(!__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) && cpu->tlb == tlb &&
-			    cpu->sse_native == fpu_sse_unchecked(cpu))) {
-		return 0;
+	if (likely(cpu->tlb == tlb && same_translations(cpu))) {
+		return OUTCOME_NEXT;
 	}
 	cpu->rip += insn->length;
-	return 1;
+	return jump_or_leave(cpu);
 }
 
 static uint32_t call_out_last(struct cpu *cpu, const struct insn *insn)
@@ -72,7 +102,7 @@ static uint32_t call_out_last(struct cpu *cpu, const struct insn *insn)
 	cpu->next_rip = cpu->rip + insn->length;
 	execute(cpu, insn);
 	cpu->rip = cpu->next_rip;
-	return 1;
+	return jump_or_leave(cpu);
 }
 
 static void emit_save(struct emitter *e)
@@ -138,12 +168,14 @@ static void emit_leave(struct emitter *e, enum code_exit reason)
 	emit8(e, 0xc3);
 }
 
-static void emit_call_out(
-		struct emitter *e, uint32_t (*function)(struct cpu *, const struct insn *))
+/* Called: r14 and r15 as for code_call_out(). lookup: what code_lookup() gives. */
+static void emit_call_out(struct emitter *e, const uint8_t *lookup,
+		uint32_t (*function)(struct cpu *, const struct insn *))
 {
 	const struct host_op test = {.opcode = 0x85};
+	const struct host_op cmp = {.opcode = 0x83, .imm_size = 1, .imm = OUTCOME_LEAVE};
 	const struct host_op call = {.opcode = 0xff};
-	uint8_t *leave;
+	uint8_t *elsewhere, *leave;
 
 	emit_save(e);
 	emit_set_rip(e);
@@ -152,11 +184,17 @@ static void emit_call_out(
 	emit_mov_imm(e, HOST_RAX, (uint64_t)(uintptr_t)function);
 	emit_op(e, &call, 2, host_register(HOST_RAX));
 	emit_op(e, &test, HOST_RAX, host_register(HOST_RAX));
-	leave = emit_jcc(e, 5);
+	elsewhere = emit_jcc(e, CONDITION_NOT_ZERO);
 	emit_restore(e);
 	emit8(e, 0xc3);
-	emit_here(e, leave);
+	emit_here(e, elsewhere);
 	emit_alu_imm(e, 0, HOST_RSP, 8);
+	emit_op(e, &cmp, 7, host_register(HOST_RAX));
+	leave = emit_jcc(e, CONDITION_ZERO);
+	emit_load(e, HOST_R14, STATE(rip));
+	emit_restore(e);
+	emit_jmp_to(e, lookup);
+	emit_here(e, leave);
 	emit_leave(e, CODE_EXIT_ATTEND);
 }
 
@@ -209,12 +247,12 @@ static void emit_stubs(struct code *code)
 
 	code->enter = e.at;
 	emit_enter(&e);
-	code->call_out = e.at;
-	emit_call_out(&e, call_out);
-	code->call_out_last = e.at;
-	emit_call_out(&e, call_out_last);
 	code->lookup = e.at;
 	emit_lookup(&e);
+	code->call_out = e.at;
+	emit_call_out(&e, code->lookup, call_out);
+	code->call_out_last = e.at;
+	emit_call_out(&e, code->lookup, call_out_last);
 	code->link = e.at;
 	emit_exit(&e, CODE_EXIT_LINK);
 	code->attend = e.at;

@@ -21,6 +21,9 @@ static bool emit_insn(struct unit *u)
 	case SHAPE_LEA:
 		insn_emit_lea(u);
 		return false;
+	case SHAPE_DIVIDE:
+		insn_emit_divide(u);
+		return false;
 	case SHAPE_PUSH:
 		insn_emit_push(u);
 		return false;

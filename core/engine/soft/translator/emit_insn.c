@@ -178,6 +178,64 @@ void insn_emit_lea(struct unit *u)
 	unit_reg_to(u, insn->reg, host);
 }
 
+/* r14 = the divisor. */
+static void emit_divisor(struct unit *u)
+{
+	if (u->insn->is_memory) {
+		const struct host_op mov = {.opcode = 0x8b, .rex_w = u->shape.rex_w};
+		unit_emit_memory_operand(u, u->shape.rm_size, false);
+		emit_op(u->e, &mov, HOST_R14, host_memory(HOST_R14, HOST_NONE, 0, 0));
+		return;
+	}
+	unsigned host = unit_reg_in(u, u->insn->rm, HOST_R14);
+	if (host != HOST_R14) {
+		emit_store(u->e, host_register(HOST_R14), host);
+	}
+}
+
+/* To the slow path unless rdx is the sign of rax and the divisor neither 0 nor -1. */
+static void emit_check_signed(struct unit *u)
+{
+	bool wide = u->shape.rex_w;
+	const struct host_op sar = {
+			.opcode = 0xc1, .rex_w = wide, .imm_size = 1, .imm = wide ? 63 : 31};
+	const struct host_op cmp = {.opcode = 0x3b, .rex_w = wide};
+	const struct host_op cmp_imm = {.opcode = 0x83, .rex_w = wide, .imm_size = 1, .imm = 1};
+
+	if (u->live) {
+		emit_load(u->e, HOST_R15, STATE(scratch[1]));
+	} else {
+		emit_store(u->e, host_register(HOST_R15), HOST_RAX);
+	}
+	emit_op(u->e, &sar, 7, host_register(HOST_R15));
+	emit_op(u->e, &cmp, HOST_R15, host_register(HOST_RDX));
+	unit_add_slow(u, emit_jcc(u->e, CONDITION_NOT_EQUAL), u->live);
+	emit_lea(u->e, HOST_R15, host_memory(HOST_R14, HOST_NONE, 0, 1));
+	emit_op(u->e, &cmp_imm, ALU_CMP, host_register(HOST_R15));
+	unit_add_slow(u, emit_jcc(u->e, CONDITION_BELOW_EQUAL), u->live);
+}
+
+void insn_emit_divide(struct unit *u)
+{
+	const struct host_op cmp = {.opcode = 0x3b, .rex_w = u->shape.rex_w};
+	const struct host_op divide = {.opcode = 0xf7, .rex_w = u->shape.rex_w};
+
+	emit_divisor(u);
+	if (u->live) {
+		unit_emit_flags_out(u);
+	}
+	if (u->shape.extension == 7) {
+		emit_check_signed(u);
+	} else {
+		emit_op(u->e, &cmp, HOST_RDX, host_register(HOST_R14));
+		unit_add_slow(u, emit_jcc(u->e, CONDITION_ABOVE_EQUAL), u->live);
+	}
+	if (u->live) {
+		unit_emit_flags_in(u);
+	}
+	emit_op(u->e, &divide, u->shape.extension, host_register(HOST_R14));
+}
+
 static bool is_moffs(const struct insn *insn)
 {
 	return insn->map == INSN_MAP_LEGACY && insn->opcode >= 0xa0 && insn->opcode <= 0xa3;

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/soft/translator/unit.h"
 
-/* ALU operations, as opcode extensions. */
-enum alu {
-	ALU_ADD = 0,
-	ALU_AND = 4,
-	ALU_SUB = 5,
-	ALU_CMP = 7,
-};
-
-#define CONDITION_NOT_EQUAL 5
-#define CONDITION_ABOVE 7
-
 /* The guest register in a host register: its home, or loaded into the given one. */
 unsigned unit_reg_in(struct unit *u, unsigned reg, unsigned scratch)
 {
@@ -104,7 +93,7 @@ void unit_store_xmms(struct unit *u)
 	u->dirty = 0;
 }
 
-static void add_slow(struct unit *u, uint8_t *from, bool flags_in_rax)
+void unit_add_slow(struct unit *u, uint8_t *from, bool flags_in_rax)
 {
 	assert(u->slow_count < G_N_ELEMENTS(u->slow));
 	u->slow[u->slow_count++] = (struct slow_path){.from = from,
@@ -112,6 +101,18 @@ static void add_slow(struct unit *u, uint8_t *from, bool flags_in_rax)
 			.offset = u->offset,
 			.flags_in_rax = flags_in_rax,
 			.dirty = u->dirty};
+}
+
+void unit_emit_flags_out(struct unit *u)
+{
+	emit_store(u->e, STATE(scratch[1]), HOST_RAX);
+	emit_flags_out(u->e);
+}
+
+void unit_emit_flags_in(struct unit *u)
+{
+	emit_flags_in(u->e);
+	emit_load(u->e, HOST_RAX, STATE(scratch[1]));
 }
 
 static size_t tlb_offset(const struct unit *u, bool write)
@@ -135,8 +136,7 @@ void unit_emit_translate(struct unit *u, unsigned size, bool write)
 	size_t table = tlb_offset(u, write);
 
 	if (u->live) {
-		emit_store(e, STATE(scratch[1]), HOST_RAX);
-		emit_flags_out(e);
+		unit_emit_flags_out(u);
 	}
 	/* Entries are 16 bytes. */
 	emit_load32(e, HOST_R15, host_register(HOST_R14));
@@ -145,17 +145,16 @@ void unit_emit_translate(struct unit *u, unsigned size, bool write)
 	emit_alu(e, ALU_SUB, HOST_R14,
 			host_state_at(HOST_R15, table + offsetof(struct tlb_entry, tag)));
 	emit_op(e, &cmp, ALU_CMP, host_register(HOST_R14));
-	add_slow(u, emit_jcc(e, CONDITION_ABOVE), u->live);
+	unit_add_slow(u, emit_jcc(e, CONDITION_ABOVE), u->live);
 	if (u->shape.aligned > 1) {
 		/* Pages are aligned: the offset tells. */
 		emit_op(e, &test, 0, host_register(HOST_R14));
-		add_slow(u, emit_jcc(e, CONDITION_NOT_EQUAL), u->live);
+		unit_add_slow(u, emit_jcc(e, CONDITION_NOT_EQUAL), u->live);
 	}
 	emit_alu(e, ALU_ADD, HOST_R14,
 			host_state_at(HOST_R15, table + offsetof(struct tlb_entry, page)));
 	if (u->live) {
-		emit_flags_in(e);
-		emit_load(e, HOST_RAX, STATE(scratch[1]));
+		unit_emit_flags_in(u);
 	}
 }
 
@@ -178,8 +177,7 @@ void unit_emit_slow_paths(struct unit *u)
 		const struct slow_path *slow = &u->slow[i];
 		emit_here(u->e, slow->from);
 		if (slow->flags_in_rax) {
-			emit_flags_in(u->e);
-			emit_load(u->e, HOST_RAX, STATE(scratch[1]));
+			unit_emit_flags_in(u);
 		}
 		unit_emit_xmms(u, 0x29, slow->dirty);
 		unit_emit_call_out(u, slow->insn, slow->offset, !slow->back);

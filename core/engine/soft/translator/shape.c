@@ -131,7 +131,9 @@ static void shape_group3(struct shape *shape, const struct insn *insn)
 		modrm(shape, insn, 0, SHAPE_READ);
 		flags(shape, 0, CF | OF);
 		break;
-	default: /* DIV and IDIV may raise #DE */
+	default:
+		modrm(shape, insn, 0, SHAPE_READ);
+		shape->kind = insn->operand_size >= 4 ? SHAPE_DIVIDE : SHAPE_CALL_OUT;
 		break;
 	}
 }

@@ -16,6 +16,7 @@ enum shape_kind {
 	SHAPE_SHORT, /* a register in the opcode: BSWAP, MOV with an immediate */
 	SHAPE_NOTHING,
 	SHAPE_LEA,
+	SHAPE_DIVIDE, /* DIV, IDIV: called out where they could overflow */
 	SHAPE_PUSH,
 	SHAPE_POP,
 	SHAPE_LEAVE,

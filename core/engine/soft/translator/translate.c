@@ -28,8 +28,12 @@ struct translator {
 	struct jump *jumps[TLB_ALIGNED]; /* by TLB set */
 	uint32_t log_count; /* above JUMP_LOG: more than the log holds */
 	uint32_t log[JUMP_LOG]; /* set * JUMPS + slot */
-	uint64_t flushed_epoch; /* cpu->fetch_epoch when the tables were last known to be right */
 };
+
+static unsigned current_set(const struct cpu *cpu)
+{
+	return (unsigned)(cpu->tlb - cpu->tlbs);
+}
 
 /* An address that no slot but another is looked up for. */
 static uint64_t never(unsigned slot)
@@ -68,6 +72,7 @@ struct translator *translator_create(struct cpu *cpu, size_t code_size)
 	translator->code = code_create(code_size);
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
 		translator->jumps[set] = table_create();
+		cpu->jumps_of[set] = translator->jumps[set];
 		complete = complete && translator->jumps[set];
 	}
 	if (!translator->code || !complete) {
@@ -127,7 +132,7 @@ static void flush_jumps(struct translator *translator)
 const uint8_t *translator_find(struct translator *translator, struct block *block)
 {
 	struct cpu *cpu = translator->cpu;
-	unsigned set = (unsigned)(cpu->tlb - cpu->tlbs);
+	unsigned set = current_set(cpu);
 
 	if (cpu->mode != INSN_MODE_64 || set == TLB_ALIGNED || block->untranslatable) {
 		return NULL;
@@ -163,8 +168,9 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 	return block->translation[set];
 }
 
-static void remember_jump(struct translator *translator, unsigned set, const uint8_t *entry)
+static void remember_jump(struct translator *translator, const uint8_t *entry)
 {
+	unsigned set = current_set(translator->cpu);
 	uint64_t target = translator->cpu->rip;
 	unsigned slot = (uint16_t)target;
 
@@ -190,14 +196,13 @@ static _Noreturn void raise_at_branch(struct cpu *cpu)
 bool translator_run(struct translator *translator, const uint8_t *entry)
 {
 	struct cpu *cpu = translator->cpu;
-	unsigned set = (unsigned)(cpu->tlb - cpu->tlbs);
 
-	if (translator->flushed_epoch != cpu->fetch_epoch) {
+	if (cpu->jumps_epoch != cpu->fetch_epoch) {
 		flush_jumps(translator);
-		translator->flushed_epoch = cpu->fetch_epoch;
+		cpu->jumps_epoch = cpu->fetch_epoch;
 	}
 	cpu->blocks->running = NULL;
-	cpu->jumps = translator->jumps[set];
+	cpu->jumps = translator->jumps[current_set(cpu)];
 	for (;;) {
 		if (unlikely(__atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE))) {
 			return false;
@@ -214,8 +219,7 @@ bool translator_run(struct translator *translator, const uint8_t *entry)
 		uint8_t *site = (uint8_t *)(uintptr_t)cpu->exit_site;
 		struct block *block = interp_enter(cpu);
 		const uint8_t *next = translator_find(translator, block);
-		if (cpu->blocks->clears != clears ||
-				translator->flushed_epoch != cpu->fetch_epoch) {
+		if (cpu->blocks->clears != clears || cpu->jumps_epoch != cpu->fetch_epoch) {
 			return true;
 		}
 		if (!next) {
@@ -224,7 +228,7 @@ bool translator_run(struct translator *translator, const uint8_t *entry)
 		if (reason == CODE_EXIT_LINK) {
 			block_emit_link(translator->code, site, next + CODE_FAR_BYTES);
 		} else {
-			remember_jump(translator, set, next);
+			remember_jump(translator, next);
 		}
 		entry = next;
 	}

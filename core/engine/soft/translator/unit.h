@@ -13,7 +13,25 @@
 
 /* A field of struct cpu, as an operand. */
 #define STATE(field) host_state(offsetof(struct cpu, field))
+
+/* ALU operations, as opcode extensions, and conditions of branches. */
+enum unit_alu {
+	ALU_ADD = 0,
+	ALU_AND = 4,
+	ALU_SUB = 5,
+	ALU_CMP = 7,
+};
+
+enum unit_condition {
+	CONDITION_ABOVE_EQUAL = 3,
+	CONDITION_NOT_EQUAL = 5,
+	CONDITION_BELOW_EQUAL = 6,
+	CONDITION_ABOVE = 7,
+};
+
 #define PAGE_OFFSET(address) ((address) & (GUEST_PAGE_SIZE - 1))
+
+#define UNIT_SLOW_PATHS 3 /* that an instruction has at most */
 
 /* A way out of the straight line: the instruction is executed by the interpreter's function. */
 struct slow_path {
@@ -37,7 +55,7 @@ struct unit {
 	uint16_t loaded; /* XMM registers that the host has */
 	uint16_t dirty; /* of these, newer than those of the guest's state */
 	unsigned slow_count;
-	struct slow_path slow[2 * BLOCK_MAX_INSNS];
+	struct slow_path slow[UNIT_SLOW_PATHS * BLOCK_MAX_INSNS];
 };
 
 /* The guest register in a host register: its home, or loaded into the given one. */
@@ -54,6 +72,13 @@ void unit_emit_offset(struct unit *u);
 
 /* r14, a linear address, becomes the host's; or the slow path is taken. Uses r15. */
 void unit_emit_translate(struct unit *u, unsigned size, bool write);
+
+/* The branch with the displacement at from takes the current instruction's slow path; flags_in_rax: with the flags saved. */
+void unit_add_slow(struct unit *u, uint8_t *from, bool flags_in_rax);
+
+/* The flags kept in rax, and its value elsewhere; and back. */
+void unit_emit_flags_out(struct unit *u);
+void unit_emit_flags_in(struct unit *u);
 
 /* r14 = where the host has the memory operand. Uses r15. */
 void unit_emit_memory_operand(struct unit *u, unsigned size, bool write);
@@ -78,6 +103,7 @@ void insn_emit_modrm(struct unit *u);
 void insn_emit_implicit(struct unit *u);
 void insn_emit_short(struct unit *u);
 void insn_emit_lea(struct unit *u);
+void insn_emit_divide(struct unit *u);
 
 /* The same of the stack; emit_branch.c. */
 void insn_emit_push(struct unit *u);
