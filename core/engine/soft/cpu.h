@@ -90,6 +90,8 @@ struct tlb_fetch {
 	const uint8_t *host; /* of the page; NULL if it is not RAM */
 };
 
+#define FETCH_FILTER_BITS 4096u
+
 /*
  * Which entries have been filled since the last flush, so that a flush clears those and not the
  * whole tables. Global pages have a log of their own, because most flushes spare them.
@@ -159,7 +161,7 @@ struct cpu {
 	uint64_t scratch[3];
 	const void *jumps; /* targets of jumps between pages, of the current TLB set */
 	const void *jumps_of[TLB_ALIGNED]; /* the same by TLB set */
-	uint64_t jumps_epoch; /* fetch_epoch when these were last known to be right */
+	uint64_t jumps_epoch[2]; /* fetch_epoch when these were last known to be right */
 	uint64_t branch; /* the branch under way: how rsp moved << 16, offset in its page */
 	uint32_t inside; /* atomic: smp.h */
 	uint16_t packed_flags; /* arithmetic flags as flags_pack() has them */
@@ -240,7 +242,11 @@ struct cpu {
 	 * while it is off.
 	 */
 	uint64_t apic_page;
-	uint64_t fetch_epoch; /* changes when a mmu_translate_fetch() answer may be out of date */
+	/* Changes when a mmu_translate_fetch() answer may be out of date; [0] supervisor, [1] user. */
+	uint64_t fetch_epoch[2];
+	/* Pages that were fetched from since, a bit each by tlb_fetch_bit(), and perhaps others. */
+	uint64_t fetched[2][FETCH_FILTER_BITS / 64];
+	bool fetched_local; /* a supervisor's fetch was from a page that is not global */
 	struct tlb_log tlb_log[2]; /* [1]: global pages */
 	struct tlb_large_page tlb_large[TLB_LARGE_PAGES];
 	uint32_t tlb_large_count; /* above TLB_LARGE_PAGES: more than the table holds */

@@ -15,7 +15,9 @@
 /* Everything beside the address that decides which block lies there. */
 static inline uint64_t jump_context(const struct cpu *cpu)
 {
-	return cpu->fetch_epoch << 3 | (uint64_t)cpu->mode << 1 | (cpu->cpl == 3);
+	bool user = cpu->cpl == 3;
+
+	return cpu->fetch_epoch[user] << 3 | (uint64_t)cpu->mode << 1 | user;
 }
 
 static inline struct block_jump *jump_slot(struct block_cache *cache, uint64_t linear)

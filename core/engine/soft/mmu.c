@@ -488,6 +488,16 @@ const void *mmu_host_read(struct cpu *cpu, uint64_t linear, size_t len)
 	return host_range(cpu, linear, len, MMU_READ);
 }
 
+static void note_fetch(struct cpu *cpu, unsigned set, uint64_t linear, bool global)
+{
+	unsigned bit = tlb_fetch_bit(linear);
+
+	cpu->fetched[set][bit / 64] |= BIT(bit % 64);
+	if (set == 0 && !global) {
+		cpu->fetched_local = true;
+	}
+}
+
 uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **ret_host)
 {
 	unsigned set = cpu->cpl == 3;
@@ -501,8 +511,10 @@ uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **r
 		*entry = (struct tlb_fetch){.tag = PAGE_OF(linear),
 				.physical = walk.physical,
 				.host = place.host};
+		/* Those of the user's all go with the flush of what is not global: see tlb.c. */
 		log_fill(cpu, TLB_SET_COUNT * TLB_ENTRIES + set * TLB_FETCH_ENTRIES + index,
-				walk.global);
+				walk.global && set == 0);
+		note_fetch(cpu, set, linear, walk.global);
 		if (walk.page_mask != ~(GUEST_PAGE_SIZE - 1)) {
 			note_large_page(cpu, linear, &walk);
 		}

@@ -90,6 +90,12 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear);
 /* Takes away all write entries: a page that one may lead to now holds decoded code. */
 void mmu_drop_writes(struct cpu *cpu);
 
+/* Which bit of cpu->fetched stands for a page. */
+static inline unsigned tlb_fetch_bit(uint64_t linear)
+{
+	return (unsigned)((linear >> 12 ^ linear >> 24) % FETCH_FILTER_BITS);
+}
+
 static inline unsigned tlb_index(uint64_t linear)
 {
 	return (linear >> 12) & (TLB_ENTRIES - 1);

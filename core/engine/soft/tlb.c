@@ -52,9 +52,17 @@ static void clear_logged(struct cpu *cpu, unsigned which)
 	log->count = 0;
 }
 
+static void forget_fetches(struct cpu *cpu)
+{
+	cpu->fetch_epoch[0]++;
+	cpu->fetch_epoch[1]++;
+	memset(cpu->fetched, 0, sizeof(cpu->fetched));
+	cpu->fetched_local = false;
+}
+
 void mmu_flush_all(struct cpu *cpu)
 {
-	cpu->fetch_epoch++;
+	forget_fetches(cpu);
 	if (log_overflowed(&cpu->tlb_log[LOG_LOCAL]) || log_overflowed(&cpu->tlb_log[LOG_GLOBAL])) {
 		clear_tables(cpu);
 		return;
@@ -81,13 +89,33 @@ static void forget_local_large_pages(struct cpu *cpu)
 
 void mmu_flush_non_global(struct cpu *cpu)
 {
-	cpu->fetch_epoch++;
 	if (log_overflowed(&cpu->tlb_log[LOG_LOCAL])) {
+		forget_fetches(cpu);
 		clear_tables(cpu);
 		return;
 	}
+	/* The kernel's code is in global pages: what is known of it stays. */
+	cpu->fetch_epoch[1]++;
+	memset(cpu->fetched[1], 0, sizeof(cpu->fetched[1]));
+	if (cpu->fetched_local) {
+		cpu->fetch_epoch[0]++;
+		cpu->fetched_local = false;
+	}
 	clear_logged(cpu, LOG_LOCAL);
 	forget_local_large_pages(cpu);
+}
+
+/* Most pages are not code: nothing that is known of code changes with them. */
+static void flush_fetch(struct cpu *cpu, uint64_t linear)
+{
+	unsigned bit = tlb_fetch_bit(linear);
+
+	for (unsigned set = 0; set < 2; set++) {
+		cpu->tlb_fetch[set][(linear >> 12) % TLB_FETCH_ENTRIES].tag = TLB_FETCH_INVALID;
+		if (cpu->fetched[set][bit / 64] & BIT(bit % 64)) {
+			cpu->fetch_epoch[set]++;
+		}
+	}
 }
 
 static void clear_matching(struct tlb_entry *entries, uint64_t base, uint64_t mask)
@@ -102,6 +130,8 @@ static void clear_matching(struct tlb_entry *entries, uint64_t base, uint64_t ma
 /* Drops every entry of an aligned range of linear addresses. */
 static void flush_range(struct cpu *cpu, uint64_t base, uint64_t mask)
 {
+	cpu->fetch_epoch[0]++;
+	cpu->fetch_epoch[1]++;
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
 		clear_matching(cpu->tlbs[set].read, base, mask);
 		clear_matching(cpu->tlbs[set].write, base, mask);
@@ -119,14 +149,11 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear)
 {
 	unsigned index = tlb_index(linear);
 
-	cpu->fetch_epoch++;
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
 		cpu->tlbs[set].read[index].tag = TLB_INVALID(index);
 		cpu->tlbs[set].write[index].tag = TLB_INVALID(index);
 	}
-	for (unsigned set = 0; set < 2; set++) {
-		cpu->tlb_fetch[set][(linear >> 12) % TLB_FETCH_ENTRIES].tag = TLB_FETCH_INVALID;
-	}
+	flush_fetch(cpu, linear);
 	if (cpu->tlb_large_count > TLB_LARGE_PAGES) {
 		flush_range(cpu, linear & ~(LARGEST_PAGE - 1), ~(LARGEST_PAGE - 1));
 		return;

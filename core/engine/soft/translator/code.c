@@ -74,10 +74,12 @@ static bool same_translations(const struct cpu *cpu)
 static enum outcome jump_or_leave(struct cpu *cpu)
 {
 	size_t set = (size_t)(cpu->tlb - cpu->tlbs);
+	bool user = set == TLB_USER;
 
 	if (!same_translations(cpu) || cpu->mode != INSN_MODE_64 || set == TLB_ALIGNED ||
 			interrupt_stepping(cpu) || cpu->activity != CPU_ACTIVE ||
-			cpu->fetch_epoch != cpu->jumps_epoch || !linear_is_canonical(cpu->rip)) {
+			cpu->fetch_epoch[user] != cpu->jumps_epoch[user] ||
+			!linear_is_canonical(cpu->rip)) {
 		return OUTCOME_LEAVE;
 	}
 	cpu->jumps = cpu->jumps_of[set];

@@ -26,8 +26,10 @@ struct translator {
 	struct cpu *cpu;
 	struct code *code;
 	struct jump *jumps[TLB_ALIGNED]; /* by TLB set */
-	uint32_t log_count; /* above JUMP_LOG: more than the log holds */
-	uint32_t log[JUMP_LOG]; /* set * JUMPS + slot */
+	struct jump_log {
+		uint32_t count; /* above JUMP_LOG: more than the log holds */
+		uint32_t slots[JUMP_LOG]; /* set * JUMPS + slot */
+	} log[2]; /* [0] supervisor, [1] user */
 };
 
 static unsigned current_set(const struct cpu *cpu)
@@ -41,14 +43,16 @@ static uint64_t never(unsigned slot)
 	return slot == 0 ? 1 : 0;
 }
 
-static void clear_tables(struct translator *translator)
+static void clear_tables(struct translator *translator, bool user)
 {
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
-		/* Cheaper than writing zeroes where few entries were in use, and the memory is the host's again. */
-		(void)madvise(translator->jumps[set], JUMPS_SIZE, MADV_DONTNEED);
-		translator->jumps[set][0].minus = never(0);
+		if ((set == TLB_USER) == user) {
+			/* Cheaper than zeroes where few entries were in use, and the memory is the host's again. */
+			(void)madvise(translator->jumps[set], JUMPS_SIZE, MADV_DONTNEED);
+			translator->jumps[set][0].minus = never(0);
+		}
 	}
-	translator->log_count = 0;
+	translator->log[user].count = 0;
 }
 
 static struct jump *table_create(void)
@@ -98,7 +102,8 @@ void translator_destroy(struct translator *translator)
 
 void translator_clear(struct translator *translator)
 {
-	clear_tables(translator);
+	clear_tables(translator, false);
+	clear_tables(translator, true);
 	code_clear(translator->code);
 }
 
@@ -115,18 +120,20 @@ void translator_kill(struct translator *translator, struct block *block)
 	}
 }
 
-/* Mappings of code may have changed: targets of jumps between pages are looked up anew. */
-static void flush_jumps(struct translator *translator)
+/* Mappings of the user's or the supervisor's code may have changed: targets of jumps between pages are looked up anew. */
+static void flush_jumps(struct translator *translator, bool user)
 {
-	if (translator->log_count > JUMP_LOG) {
-		clear_tables(translator);
+	struct jump_log *log = &translator->log[user];
+
+	if (log->count > JUMP_LOG) {
+		clear_tables(translator, user);
 		return;
 	}
-	for (uint32_t i = 0; i < translator->log_count; i++) {
-		unsigned slot = translator->log[i] % JUMPS;
-		translator->jumps[translator->log[i] / JUMPS][slot].minus = never(slot);
+	for (uint32_t i = 0; i < log->count; i++) {
+		unsigned slot = log->slots[i] % JUMPS;
+		translator->jumps[log->slots[i] / JUMPS][slot].minus = never(slot);
 	}
-	translator->log_count = 0;
+	log->count = 0;
 }
 
 const uint8_t *translator_find(struct translator *translator, struct block *block)
@@ -171,15 +178,16 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 static void remember_jump(struct translator *translator, const uint8_t *entry)
 {
 	unsigned set = current_set(translator->cpu);
+	struct jump_log *log = &translator->log[set == TLB_USER];
 	uint64_t target = translator->cpu->rip;
 	unsigned slot = (uint16_t)target;
 
 	translator->jumps[set][slot] = (struct jump){.minus = -target, .entry = entry};
-	if (translator->log_count < JUMP_LOG) {
-		translator->log[translator->log_count] = set * JUMPS + slot;
+	if (log->count < JUMP_LOG) {
+		log->slots[log->count] = set * JUMPS + slot;
 	}
-	if (translator->log_count <= JUMP_LOG) {
-		translator->log_count++;
+	if (log->count <= JUMP_LOG) {
+		log->count++;
 	}
 }
 
@@ -196,10 +204,11 @@ static _Noreturn void raise_at_branch(struct cpu *cpu)
 bool translator_run(struct translator *translator, const uint8_t *entry)
 {
 	struct cpu *cpu = translator->cpu;
+	bool user = current_set(cpu) == TLB_USER;
 
-	if (cpu->jumps_epoch != cpu->fetch_epoch) {
-		flush_jumps(translator);
-		cpu->jumps_epoch = cpu->fetch_epoch;
+	if (cpu->jumps_epoch[user] != cpu->fetch_epoch[user]) {
+		flush_jumps(translator, user);
+		cpu->jumps_epoch[user] = cpu->fetch_epoch[user];
 	}
 	cpu->blocks->running = NULL;
 	cpu->jumps = translator->jumps[current_set(cpu)];
@@ -219,7 +228,9 @@ bool translator_run(struct translator *translator, const uint8_t *entry)
 		uint8_t *site = (uint8_t *)(uintptr_t)cpu->exit_site;
 		struct block *block = interp_enter(cpu);
 		const uint8_t *next = translator_find(translator, block);
-		if (cpu->blocks->clears != clears || cpu->jumps_epoch != cpu->fetch_epoch) {
+		user = current_set(cpu) == TLB_USER;
+		if (cpu->blocks->clears != clears ||
+				cpu->jumps_epoch[user] != cpu->fetch_epoch[user]) {
 			return true;
 		}
 		if (!next) {

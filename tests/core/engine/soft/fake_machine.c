@@ -303,7 +303,8 @@ void mmu_flush_all(struct cpu *cpu)
 			cpu->tlbs[set].write[i].tag = TLB_INVALID(i);
 		}
 	}
-	cpu->fetch_epoch++;
+	cpu->fetch_epoch[0]++;
+	cpu->fetch_epoch[1]++;
 }
 
 void mmu_drop_writes(struct cpu *cpu)

@@ -285,9 +285,7 @@ static void test_flushes(void **state)
 	fixture_put64(f, PTE, 0);
 	fixture_put64(f, PTE + 8, 0);
 	/* A load of CR3 spares global pages, INVLPG and changes of CR4.PGE do not. */
-	uint64_t epoch = cpu->fetch_epoch;
 	cpu_set_cr3(cpu, cpu->cr3);
-	assert_int_not_equal(cpu->fetch_epoch, epoch);
 	assert_int_equal(access_page(cpu, PAGE, MMU_READ), NO_FAULT);
 	assert_int_equal(access_page(cpu, PAGE + 0x1000, MMU_READ), 0);
 	mmu_flush_page(cpu, PAGE + 5);
@@ -297,6 +295,63 @@ static void test_flushes(void **state)
 	fixture_put64(f, PTE, 0);
 	cpu_set_cr4(cpu, cpu->cr4 & ~(uint64_t)X86_CR4_PGE);
 	assert_int_equal(access_page(cpu, PAGE, MMU_READ), 0);
+}
+
+/* True if what was known of code, the user's or the supervisor's, is to be looked up anew since the last call. */
+static bool fetches_forgotten(const struct cpu *cpu, bool user)
+{
+	static uint64_t seen[2];
+	bool forgotten = cpu->fetch_epoch[user] != seen[user];
+
+	seen[user] = cpu->fetch_epoch[user];
+	return forgotten;
+}
+
+/* What was known of code stays as long as no page of it can have changed. */
+static void test_flushes_of_code(void **state)
+{
+	struct fixture *f = *state;
+	struct cpu *cpu = f->cpu;
+	const uint64_t data = PAGE + 0x1000, user = PAGE + 0x2000;
+
+	fixture_enter_long_mode(f, 0);
+	cpu_set_cr4(cpu, cpu->cr4 | X86_CR4_PGE);
+	fixture_put64(f, PTE, PAGE | P | G);
+	fixture_put64(f, PTE + 8, data | P | W);
+	fixture_put64(f, PTE + 16, user | P | U | G);
+	assert_int_equal(access_page(cpu, PAGE, MMU_FETCH), NO_FAULT);
+	assert_int_equal(access_page(cpu, data, MMU_READ), NO_FAULT);
+	cpu->cpl = 3;
+	assert_int_equal(access_page(cpu, user, MMU_FETCH), NO_FAULT);
+	cpu->cpl = 0;
+	(void)fetches_forgotten(cpu, false);
+	(void)fetches_forgotten(cpu, true);
+
+	mmu_flush_page(cpu, data);
+	assert_false(fetches_forgotten(cpu, false) || fetches_forgotten(cpu, true));
+	mmu_flush_page(cpu, user + 8);
+	assert_false(fetches_forgotten(cpu, false));
+	assert_true(fetches_forgotten(cpu, true));
+	cpu_set_cr3(cpu, cpu->cr3);
+	assert_false(fetches_forgotten(cpu, false));
+	assert_true(fetches_forgotten(cpu, true));
+	mmu_flush_page(cpu, PAGE);
+	assert_true(fetches_forgotten(cpu, false));
+	assert_false(fetches_forgotten(cpu, true));
+
+	/* A page that is not global goes with CR3, once. */
+	assert_int_equal(access_page(cpu, data, MMU_FETCH), NO_FAULT);
+	cpu_set_cr3(cpu, cpu->cr3);
+	assert_true(fetches_forgotten(cpu, false));
+	cpu_set_cr3(cpu, cpu->cr3);
+	assert_false(fetches_forgotten(cpu, false));
+	/* The user's are fetched anew after it, though global, and known again. */
+	(void)fetches_forgotten(cpu, true);
+	cpu->cpl = 3;
+	assert_int_equal(access_page(cpu, user, MMU_FETCH), NO_FAULT);
+	cpu->cpl = 0;
+	mmu_flush_page(cpu, user);
+	assert_true(fetches_forgotten(cpu, true));
 }
 
 /* More fills than the log holds: nothing may survive. */
@@ -451,6 +506,7 @@ int main(void)
 			cmocka_unit_test_setup_teardown(test_pae, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_page_crossing, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_flushes, setup, teardown),
+			cmocka_unit_test_setup_teardown(test_flushes_of_code, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_flush_after_overflow, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_code_pages, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
