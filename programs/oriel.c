@@ -238,6 +238,7 @@ static bool create_machine(struct program *program, GError **error)
 			.vcpus = options->cpus,
 			.clock = CLOCK_KIND_HOST,
 			.tb_size = options->translate ? options->tb_size : 0,
+			.cpu = options->cpu,
 			.events = &program->pc_events,
 	};
 

@@ -100,7 +100,7 @@ bool option_parse_object(void *object, const struct property *table, const char 
 #define DEFAULT_TB_SIZE_ALL (128 * MiB)
 
 /*
- * The machine: -accel -machine -m -smp -name.
+ * The machine: -accel -machine -m -cpu -smp -name.
  */
 static bool set_accel(struct parse *parse, const char *name, GError **error)
 {
@@ -214,6 +214,15 @@ static bool handle_smp(struct parse *parse, const char *argument, GError **error
 	}
 	parse->options->cpus = object.cpus;
 	return true;
+}
+
+static bool handle_cpu(struct parse *parse, const char *argument, GError **error)
+{
+	if (option_is_help(argument)) {
+		parse->text = cpu_model_help();
+		return true;
+	}
+	return cpu_model_parse(argument, &parse->options->cpu, error);
 }
 
 static bool handle_name(struct parse *parse, const char *argument, GError **error)
@@ -375,23 +384,6 @@ static bool handle_only_none(struct parse *parse, const char *argument, GError *
 	       option_set_bad(error, "'%s' is not none, all there is", argument);
 }
 
-/* The guest sees all that the engine can do: what these two names mean. */
-static bool handle_cpu(struct parse *parse, const char *argument, GError **error)
-{
-	static const char *const models[] = {"host", "max", NULL};
-
-	if (option_is_help(argument)) {
-		parse->text = list_text(
-				"Processors, both the same, all that the engine can do:\n", models);
-		return true;
-	}
-	return g_strv_contains(models, argument) ||
-	       option_set_bad(error,
-			       "'%s' is not host or max: the guest sees all that the engine "
-			       "can do",
-			       argument);
-}
-
 static bool handle_version(struct parse *parse, const char *argument, GError **error)
 {
 	(void)argument, (void)error;
@@ -412,6 +404,9 @@ static const struct option options_table[] = {
 		{"M", "q35[,accel=NAME]", "the same as -machine", handle_machine},
 		{"m", "SIZE", "RAM, in MiB or with suffix K, M, G, T (default: 512M)",
 				handle_memory},
+		{"cpu", "MODEL[,+FLAG][,-FLAG][,FLAG=on|off][,check|enforce]",
+				"the processor that the guest sees; 'help' lists models and flags (default: max)",
+				handle_cpu},
 		{"smp", "[cpus=]N", "processors (default: 1)", handle_smp},
 		{"name", "NAME", "the machine's name, for titles and messages (default: Oriel)",
 				handle_name},
@@ -457,7 +452,6 @@ static const struct option options_table[] = {
 				handle_log_items},
 		{"D", "FILE", "where the log goes (default: standard error)", handle_log_file},
 		{NULL, NULL, "Accepted because there is nothing to choose", NULL},
-		{"cpu", "host|max", "all that the engine can do", handle_cpu},
 		{"monitor", "none", "there is none", handle_only_none},
 		{"net", "none", "there is none", handle_only_none},
 		{"nic", "none", "there is none", handle_only_none},

@@ -9,6 +9,7 @@
 #include "core/base/base.h"
 #include "core/control/keyval.h"
 #include "core/device/device.h"
+#include "core/engine/cpu_model.h"
 
 #define OPTIONS_MAX_SERIALS 4
 #define OPTIONS_DEFAULT_MEMORY (512 * MiB)
@@ -81,6 +82,7 @@ struct options {
 	uint64_t tb_size; /* soft: bytes of translated code, for all processors */
 	uint64_t memory; /* bytes, whole pages */
 	unsigned cpus;
+	struct cpu_model cpu;
 
 	char *kernel, *initrd, *append; /* may be NULL */
 	GArray *drives; /* struct option_drive */

@@ -30,6 +30,14 @@ enum cpu_word {
 	CPU_WORD_COUNT,
 };
 
+/* Where CPUID has a word. */
+struct cpu_word_place {
+	uint32_t leaf, subleaf;
+	uint8_t reg; /* 0 to 3: eax, ebx, ecx, edx */
+};
+
+extern const struct cpu_word_place cpu_word_places[CPU_WORD_COUNT];
+
 /* A feature is a word and a bit in it. */
 #define CPU_FEATURE(word, bit) ((unsigned)(word) << 5 | (bit))
 

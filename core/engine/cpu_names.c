@@ -4,6 +4,27 @@
 
 #include <string.h>
 
+enum { EAX, EBX, ECX, EDX };
+
+const struct cpu_word_place cpu_word_places[CPU_WORD_COUNT] = {
+		[CPU_WORD_1_ECX] = {1, 0, ECX},
+		[CPU_WORD_1_EDX] = {1, 0, EDX},
+		[CPU_WORD_6_EAX] = {6, 0, EAX},
+		[CPU_WORD_7_EBX] = {7, 0, EBX},
+		[CPU_WORD_7_ECX] = {7, 0, ECX},
+		[CPU_WORD_7_EDX] = {7, 0, EDX},
+		[CPU_WORD_7_1_EAX] = {7, 1, EAX},
+		[CPU_WORD_7_1_EDX] = {7, 1, EDX},
+		[CPU_WORD_7_2_EDX] = {7, 2, EDX},
+		[CPU_WORD_D_1_EAX] = {0xd, 1, EAX},
+		[CPU_WORD_EXTENDED_1_ECX] = {0x80000001, 0, ECX},
+		[CPU_WORD_EXTENDED_1_EDX] = {0x80000001, 0, EDX},
+		[CPU_WORD_EXTENDED_7_EDX] = {0x80000007, 0, EDX},
+		[CPU_WORD_EXTENDED_8_EBX] = {0x80000008, 0, EBX},
+		[CPU_WORD_EXTENDED_21_EAX] = {0x80000021, 0, EAX},
+		[CPU_WORD_KVM] = {0x40000001, 0, EAX},
+};
+
 /*
  * Left without a name: bits that mirror the state of the processor or of the machine (OSXSAVE, OSPKE, HTT), and AMD's copies of
  * CPU_WORD_1_EDX in CPU_WORD_EXTENDED_1_EDX.

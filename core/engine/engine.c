@@ -181,9 +181,19 @@ static bool start_vcpus(struct engine *engine, GError **error)
 	return true;
 }
 
+static bool choose_cpu(struct engine *engine, GError **error)
+{
+	struct cpu_offer offer = {NULL};
+
+	engine->impl->offer(engine, &offer);
+	return cpu_model_resolve(&engine->config.cpu, &offer, &engine->cpu_features,
+			&engine->cpu_identity, error);
+}
+
 struct engine *engine_create(const char *name, const struct engine_config *config, GError **error)
 {
 	const struct engine_impl *impl = find_impl(name);
+	bool cpu_chosen = true;
 
 	if (!impl) {
 		g_autofree char *known = g_strjoinv(", ", (char **)(uintptr_t)engine_names());
@@ -196,8 +206,11 @@ struct engine *engine_create(const char *name, const struct engine_config *confi
 	engine->config = *config;
 	g_mutex_init(&engine->lock);
 	g_cond_init(&engine->changed);
-	if (!impl->init(engine, error) || !start_vcpus(engine, error)) {
-		g_prefix_error(error, "-accel %s: ", name);
+	if (!impl->init(engine, error) || !(cpu_chosen = choose_cpu(engine, error)) ||
+			!start_vcpus(engine, error)) {
+		if (cpu_chosen) {
+			g_prefix_error(error, "-accel %s: ", name);
+		}
 		engine_destroy(engine);
 		return NULL;
 	}

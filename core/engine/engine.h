@@ -11,6 +11,7 @@
 
 #include "core/base/base.h"
 #include "core/base/clock.h"
+#include "core/engine/cpu_model.h"
 #include "core/engine/irqchip.h"
 #include "core/engine/x86.h"
 #include "core/memory/address_space.h"
@@ -53,6 +54,7 @@ struct engine_config {
 	struct engine_events *events;
 	/* of the software CPU: bytes of translated code, for all vCPUs; 0: all is interpreted */
 	uint64_t tb_size;
+	struct cpu_model cpu; /* which processor the guest is to see */
 };
 
 enum vcpu_debug_flag {
@@ -70,6 +72,8 @@ struct engine_impl {
 	/* Sets up the VM and engine->irqchip. Required. Tolerant finish. */
 	bool (*init)(struct engine *engine, GError **error);
 	void (*finish)(struct engine *engine);
+	/* What guests' processors may have; after init. Required. */
+	void (*offer)(struct engine *engine, struct cpu_offer *ret_offer);
 	bool (*vcpu_init)(struct vcpu *vcpu, GError **error); /* on the vCPU's thread */
 	void (*vcpu_finish)(struct vcpu *vcpu); /* on the vCPU's thread */
 	/* Runs guest code until there is something to decide. */
@@ -106,6 +110,9 @@ struct engine {
 	const struct engine_impl *impl;
 	struct engine_config config;
 	struct irqchip *irqchip; /* set by init */
+	/* What config.cpu comes to here; from before vCPUs are made. */
+	struct cpu_features cpu_features;
+	struct cpu_identity cpu_identity;
 	struct vcpu **vcpus; /* config.vcpus of them */
 
 	GMutex lock;

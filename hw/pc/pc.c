@@ -210,6 +210,7 @@ static bool create_engine(struct pc *pc, GError **error)
 			.ports = pc->machine.ports,
 			.clock = pc->machine.clock,
 			.tb_size = pc->config.tb_size,
+			.cpu = pc->config.cpu,
 			.board = &pc->board,
 			.events = &pc->engine_events,
 	};

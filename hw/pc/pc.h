@@ -31,6 +31,7 @@ struct pc_config {
 	unsigned vcpus;
 	enum clock_kind clock;
 	uint64_t tb_size; /* as in struct engine_config */
+	struct cpu_model cpu;
 	struct chardev *serial[PC_SERIAL_COUNT]; /* NULL: none */
 	struct pc_events *events;
 };

@@ -154,6 +154,7 @@ const struct engine_impl kvm_engine = {
 		.probe = kvm_probe,
 		.init = kvm_init,
 		.finish = kvm_finish,
+		.offer = kvm_offer,
 		.vcpu_init = kvm_vcpu_init,
 		.vcpu_finish = kvm_vcpu_finish,
 		.vcpu_run = kvm_vcpu_run,

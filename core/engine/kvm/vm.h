@@ -88,6 +88,7 @@ void kvm_offer_extint(struct kvm_cpu *cpu);
 /* cpuid.c: what the host offers (g_free() it), and what a vCPU tells its guest. */
 struct kvm_cpuid2 *kvm_cpuid_supported(int kvm, GError **error);
 bool kvm_cpuid_set(struct kvm_cpu *cpu, GError **error);
+void kvm_offer(struct engine *engine, struct cpu_offer *ret_offer);
 
 /* state.c */
 bool kvm_power_up_save(struct kvm_cpu *cpu, GError **error);

@@ -3,6 +3,7 @@
 
 #include "core/base/log.h"
 #include "core/engine/soft/exec.h"
+#include "core/engine/soft/features.h"
 #include "core/engine/soft/operand.h"
 #include "core/engine/soft/smp.h"
 #include "core/engine/soft/trace.h"
@@ -444,10 +445,22 @@ static bool insn_may_chain(const struct insn *insn)
 	return insn->insn_class != INSN_CLASS_SYSTEM && insn->insn_class != INSN_CLASS_UNDEFINED;
 }
 
+/* Makes of a decoded instruction what this processor makes of it. */
+static void take_insn(const struct cpu *cpu, struct insn *insn, enum decode_result result)
+{
+	if (result == DECODE_UNDEFINED ||
+			!features_apply(&cpu->features, (enum insn_mode)cpu->mode, insn)) {
+		insn->insn_class = INSN_CLASS_UNDEFINED;
+		insn->flags |= INSN_FLAG_ENDS_BLOCK;
+	}
+	exec_bind(insn);
+}
+
 /*
  * Decodes what follows the block's instructions so far until the block is full. Says why it ended.
  */
-static enum decode_result decode_insns(struct block *block, const uint8_t *bytes, size_t size)
+static enum decode_result decode_insns(
+		const struct cpu *cpu, struct block *block, const uint8_t *bytes, size_t size)
 {
 	while (block->count < BLOCK_MAX_INSNS) {
 		struct insn *insn = &block->insns[block->count];
@@ -456,11 +469,7 @@ static enum decode_result decode_insns(struct block *block, const uint8_t *bytes
 		if (result != DECODE_OK && result != DECODE_UNDEFINED) {
 			return result;
 		}
-		if (result == DECODE_UNDEFINED) {
-			insn->insn_class = INSN_CLASS_UNDEFINED;
-			insn->flags |= INSN_FLAG_ENDS_BLOCK;
-		}
-		exec_bind(insn);
+		take_insn(cpu, insn, result);
 		block->bytes = (uint16_t)(block->bytes + insn->length);
 		block->count++;
 		if (!insn_may_chain(insn)) {
@@ -542,10 +551,7 @@ static enum decode_result decode_straddling(struct cpu *cpu, struct block *block
 	if (result != DECODE_OK && result != DECODE_UNDEFINED) {
 		return DECODE_TOO_LONG;
 	}
-	if (result == DECODE_UNDEFINED) {
-		block->insns[0].insn_class = INSN_CLASS_UNDEFINED;
-	}
-	exec_bind(&block->insns[0]);
+	take_insn(cpu, &block->insns[0], result);
 	block->bytes = block->insns[0].length;
 	block->count = 1;
 	block->chains = insn_may_chain(&block->insns[0]);
@@ -589,7 +595,7 @@ static struct block *block_decode(
 	page_get(cpu, physical);
 	block_init(block, cpu, physical);
 	memcpy(source, host, size);
-	result = decode_insns(block, source, size);
+	result = decode_insns(cpu, block, source, size);
 	if (block->count == 0 && result == DECODE_NEED_BYTES && room < INSN_MAX_BYTES) {
 		result = decode_straddling(cpu, block, linear, source, room);
 	}

@@ -5,6 +5,7 @@
 #include "core/engine/soft/apic.h"
 #include "core/engine/soft/cpuid.h"
 #include "core/engine/soft/debug.h"
+#include "core/engine/soft/features.h"
 #include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/mmu.h"
 #include "core/engine/soft/smp.h"
@@ -17,11 +18,6 @@
 #define CR0_DEFINED \
 	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE | \
 			X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
-#define CR4_OFFERED \
-	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | \
-			X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | \
-			X86_CR4_OSXMMEXCPT | X86_CR4_UMIP | X86_CR4_FSGSBASE | X86_CR4_SMEP | \
-			X86_CR4_SMAP)
 /* Changes of these make cached translations wrong. */
 #define CR0_PAGING (X86_CR0_PE | X86_CR0_WP | X86_CR0_PG)
 #define CR4_PAGING (X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP | X86_CR4_SMAP)
@@ -45,6 +41,40 @@
 #define ATTRIBUTES_LDT (uint32_t)(X86_SEG_P | 2)
 #define ATTRIBUTES_TSS (uint32_t)(X86_SEG_P | 11)
 
+/* Bits of CR4 and the features without which they are reserved. */
+static const struct {
+	uint64_t bits;
+	enum cpu_feature feature;
+} cr4_features[] = {
+		{X86_CR4_PCE, CPU_FEATURE_NONE},
+		{X86_CR4_VME | X86_CR4_PVI, CPU_FEATURE_VME},
+		{X86_CR4_TSD, CPU_FEATURE_TSC},
+		{X86_CR4_DE, CPU_FEATURE_DE},
+		{X86_CR4_PSE, CPU_FEATURE_PSE},
+		{X86_CR4_PAE, CPU_FEATURE_PAE},
+		{X86_CR4_MCE, CPU_FEATURE_MCE},
+		{X86_CR4_PGE, CPU_FEATURE_PGE},
+		{X86_CR4_OSFXSR, CPU_FEATURE_FXSR},
+		{X86_CR4_OSXMMEXCPT, CPU_FEATURE_SSE},
+		{X86_CR4_UMIP, CPU_FEATURE_UMIP},
+		{X86_CR4_FSGSBASE, CPU_FEATURE_FSGSBASE},
+		{X86_CR4_SMEP, CPU_FEATURE_SMEP},
+		{X86_CR4_SMAP, CPU_FEATURE_SMAP},
+};
+
+static uint64_t cr4_offered(const struct cpu *cpu)
+{
+	uint64_t offered = 0;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cr4_features); i++) {
+		enum cpu_feature feature = cr4_features[i].feature;
+		if (feature == CPU_FEATURE_NONE || cpu_has(cpu, feature)) {
+			offered |= cr4_features[i].bits;
+		}
+	}
+	return offered;
+}
+
 struct cpu *cpu_create(unsigned index, struct guest_memory *memory, struct address_space *space,
 		struct address_space *ports, struct clock *clock)
 {
@@ -55,6 +85,8 @@ struct cpu *cpu_create(unsigned index, struct guest_memory *memory, struct addre
 	memset(cpu, 0, size);
 	cpu->index = index;
 	cpu->count = 1;
+	cpu->features = features_offer()->standard;
+	cpu->identity = features_offer()->identity;
 	cpu->memory = memory;
 	cpu->space = space;
 	cpu->ports = ports;
@@ -232,7 +264,7 @@ void cpu_reset(struct cpu *cpu, bool init)
 		reset_power_up(cpu);
 	}
 	memset(cpu->regs, 0, sizeof(cpu->regs));
-	cpu->regs[X86_RDX] = cpuid_signature();
+	cpu->regs[X86_RDX] = cpu_identity_signature(&cpu->identity);
 	cpu->rip = cpu->next_rip = 0xfff0;
 	cpu->rflags = X86_FLAG_FIXED;
 	reset_segments(cpu);
@@ -278,7 +310,7 @@ bool cpu_cr0_valid(const struct cpu *cpu, uint64_t value)
 
 bool cpu_cr4_valid(const struct cpu *cpu, uint64_t value)
 {
-	if (value & ~CR4_OFFERED) {
+	if (value & ~cr4_offered(cpu)) {
 		return false;
 	}
 	return (value & X86_CR4_PAE) || !cpu_long_mode(cpu);
@@ -388,7 +420,7 @@ void cpu_set_state(struct cpu *cpu, const struct x86_state *state)
 	cpu->cr0 = (state->cr0 & CR0_DEFINED) | X86_CR0_ET;
 	cpu->cr2 = state->cr2;
 	cpu->cr3 = state->cr3;
-	cpu->cr4 = state->cr4 & CR4_OFFERED;
+	cpu->cr4 = state->cr4 & cr4_offered(cpu);
 	cpu->efer = state->efer;
 	cpu->cpl = state_cpl(state);
 	cpu->interrupt_shadow = 0;

@@ -11,6 +11,7 @@
 #ifndef CORE_ENGINE_SOFT_CPU_H
 #define CORE_ENGINE_SOFT_CPU_H
 
+#include "core/engine/cpu_model.h"
 #include "core/engine/soft/decode.h"
 #include "core/engine/x86.h"
 
@@ -226,6 +227,9 @@ struct cpu {
 	uint32_t sleeping; /* futex: 1 while the vCPU waits in cpu_wait() */
 	unsigned index; /* 0..; also the initial APIC id */
 	unsigned count; /* of vCPUs in the machine */
+	/* What the guest was promised; constant while it runs. */
+	struct cpu_features features;
+	struct cpu_identity identity;
 	struct soft_engine *engine;
 	struct smp *smp; /* NULL: the only one */
 	bool exclusive; /* others are kept outside */
@@ -275,8 +279,8 @@ void cpu_update_mode(struct cpu *cpu);
 void cpu_reset(struct cpu *cpu, bool init);
 
 /*
- * Allocates what a vCPU needs and powers it up; memory, spaces and clock are borrowed. The APIC is
- * the caller's.
+ * Allocates what a vCPU needs and powers it up, with the features of max; memory, spaces and clock
+ * are borrowed. The APIC is the caller's.
  */
 struct cpu *cpu_create(unsigned index, struct guest_memory *memory, struct address_space *space,
 		struct address_space *ports, struct clock *clock);
@@ -308,6 +312,11 @@ void cpu_start_at(struct cpu *cpu, uint8_t vector);
 
 void cpu_get_state(const struct cpu *cpu, struct x86_state *ret_state);
 void cpu_set_state(struct cpu *cpu, const struct x86_state *state);
+
+static inline bool cpu_has(const struct cpu *cpu, enum cpu_feature feature)
+{
+	return cpu_features_has(&cpu->features, feature);
+}
 
 static inline bool cpu_long_mode(const struct cpu *cpu)
 {

@@ -17,76 +17,10 @@
 
 #define LINEAR_BITS 48
 
-/* Family 6, model 8FH (a server part with enhanced IBRS), stepping 8. */
-#define SIGNATURE 0x000806f8u
-
-/* CPUID.1 */
-#define F1_ECX_ALWAYS \
-	(BIT(13) /* CX16 */ | BIT(21) /* x2APIC */ | BIT(22) /* MOVBE */ | \
-			BIT(24) /* deadline */ | BIT(31) /* hypervisor */)
-#define F1_ECX_NATIVE \
-	(BIT(0) /* SSE3 */ | BIT(1) /* PCLMULQDQ */ | BIT(9) /* SSSE3 */ | BIT(19) /* SSE4.1 */ | \
-			BIT(20) /* SSE4.2 */ | BIT(23) /* POPCNT */ | BIT(25) /* AES */ | \
-			BIT(30) /* RDRAND */)
-#define F1_EDX \
-	(BIT(0) /* FPU */ | BIT(1) /* VME */ | BIT(2) /* DE */ | BIT(3) /* PSE */ | \
-			BIT(4) /* TSC */ | BIT(5) /* MSR */ | BIT(6) /* PAE */ | \
-			BIT(7) /* MCE */ | BIT(8) /* CX8 */ | BIT(9) /* APIC */ | \
-			BIT(11) /* SEP */ | BIT(12) /* MTRR */ | BIT(13) /* PGE */ | \
-			BIT(14) /* MCA */ | BIT(15) /* CMOV */ | BIT(16) /* PAT */ | \
-			BIT(17) /* PSE36 */ | BIT(19) /* CLFLUSH */ | BIT(23) /* MMX */ | \
-			BIT(24) /* FXSR */ | BIT(25) /* SSE */ | BIT(26) /* SSE2 */ | \
-			BIT(27) /* self snoop */)
+/* Bits that follow the processor's state. */
 #define F1_EDX_APIC BIT(9)
 #define F1_EDX_HTT BIT(28) /* more than one logical processor in the package */
-
-/* CPUID.7.0 */
-#define F7_EBX_ALWAYS \
-	(BIT(0) /* FSGSBASE */ | BIT(1) /* TSC_ADJUST */ | BIT(7) /* SMEP */ | BIT(9) /* ERMS */ | \
-			BIT(13) /* no FPU CS and DS */ | BIT(20) /* SMAP */ | \
-			BIT(23) /* CLFLUSHOPT */ | BIT(24) /* CLWB */)
-#define F7_EBX_NATIVE \
-	(BIT(3) /* BMI1 */ | BIT(8) /* BMI2 */ | BIT(18) /* RDSEED */ | BIT(19) /* ADX */ | \
-			BIT(29) /* SHA */)
-#define F7_ECX (BIT(2) /* UMIP */ | BIT(22) /* RDPID */)
-#define F7_EDX \
-	(BIT(4) /* FSRM */ | BIT(26) /* SPEC_CTRL, PRED_CMD */ | BIT(29) /* ARCH_CAPABILITIES */)
-
-/* CPUID.7.2: without it guests clear branch histories in software, at each system call. */
-#define F7_2_EDX BIT(4) /* BHI_CTRL */
-
-/* CPUID.80000001H */
-#define FX1_ECX_ALWAYS (BIT(0) /* LAHF */ | BIT(8) /* PREFETCHW */)
-#define FX1_ECX_NATIVE BIT(5) /* LZCNT */
-#define FX1_EDX \
-	(BIT(11) /* SYSCALL */ | BIT(20) /* NX */ | BIT(26) /* 1 GiB pages */ | \
-			BIT(27) /* RDTSCP */ | BIT(29) /* long mode */)
-
-/* The host's answers that matter, asked once: CPUID is slow on hosts that are guests themselves. */
-struct host_features {
-	uint32_t f1_ecx, f7_ebx, fx1_ecx;
-};
-
-static const struct host_features *host_features(void)
-{
-	static struct host_features host;
-	static gsize ready;
-
-	if (g_once_init_enter(&ready)) {
-		unsigned eax, ebx, ecx, edx;
-		if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) {
-			host.f1_ecx = ecx;
-		}
-		if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
-			host.f7_ebx = ebx;
-		}
-		if (__get_cpuid(0x80000001u, &eax, &ebx, &ecx, &edx)) {
-			host.fx1_ecx = ecx;
-		}
-		g_once_init_leave(&ready, 1);
-	}
-	return &host;
-}
+#define FX1_EDX_SYSCALL BIT(11)
 
 /* From CPUID, where the processor or the host's hypervisor says it. */
 static uint64_t tsc_hz_from_cpuid(void)
@@ -163,11 +97,6 @@ uint64_t cpuid_host_tsc_hz(void)
 	return hz;
 }
 
-uint32_t cpuid_signature(void)
-{
-	return SIGNATURE;
-}
-
 /* Three registers of four characters each. */
 static struct cpuid_result text(uint32_t eax, const char characters[12], bool vendor_order)
 {
@@ -184,13 +113,12 @@ static struct cpuid_result text(uint32_t eax, const char characters[12], bool ve
 
 static struct cpuid_result leaf_features(const struct cpu *cpu)
 {
-	const struct host_features *host = host_features();
 	struct cpuid_result result = {
-			.eax = SIGNATURE,
+			.eax = cpu_identity_signature(&cpu->identity),
 			.ebx = (cpu->index & 0xff) << 24 | (cpu->count & 0xff) << 16 |
 			       8 << 8 /* CLFLUSH: 64 bytes */,
-			.ecx = (uint32_t)(F1_ECX_ALWAYS | (F1_ECX_NATIVE & host->f1_ecx)),
-			.edx = (uint32_t)F1_EDX,
+			.ecx = cpu->features.words[CPU_WORD_1_ECX],
+			.edx = cpu->features.words[CPU_WORD_1_EDX],
 	};
 
 	if (cpu->count > 1) {
@@ -202,21 +130,26 @@ static struct cpuid_result leaf_features(const struct cpu *cpu)
 	return result;
 }
 
-static struct cpuid_result leaf_structured(uint32_t subleaf)
+static struct cpuid_result leaf_structured(const struct cpu *cpu, uint32_t subleaf)
 {
-	if (subleaf == 2) {
-		return (struct cpuid_result){.edx = (uint32_t)F7_2_EDX};
-	}
-	if (subleaf != 0) {
+	const uint32_t *words = cpu->features.words;
+
+	switch (subleaf) {
+	case 0:
+		return (struct cpuid_result){
+				.eax = 2, /* last subleaf */
+				.ebx = words[CPU_WORD_7_EBX],
+				.ecx = words[CPU_WORD_7_ECX],
+				.edx = words[CPU_WORD_7_EDX],
+		};
+	case 1:
+		return (struct cpuid_result){
+				.eax = words[CPU_WORD_7_1_EAX], .edx = words[CPU_WORD_7_1_EDX]};
+	case 2:
+		return (struct cpuid_result){.edx = words[CPU_WORD_7_2_EDX]};
+	default:
 		return (struct cpuid_result){0};
 	}
-	return (struct cpuid_result){
-			.eax = 2, /* last subleaf */
-			.ebx = (uint32_t)(F7_EBX_ALWAYS |
-					  (F7_EBX_NATIVE & host_features()->f7_ebx)),
-			.ecx = (uint32_t)F7_ECX,
-			.edx = (uint32_t)F7_EDX,
-	};
 }
 
 /* Deterministic cache parameters: type, level, ways, sets. Line size is 64 bytes. */
@@ -272,12 +205,13 @@ static struct cpuid_result leaf_tsc(const struct cpu *cpu)
 	return (struct cpuid_result){.eax = 1, .ebx = 1, .ecx = (uint32_t)cpu->tsc_hz};
 }
 
-static struct cpuid_result leaf_brand(uint32_t part)
+static struct cpuid_result leaf_brand(const struct cpu *cpu, uint32_t part)
 {
-	static const char brand[48] = "Oriel software CPU";
+	_Static_assert(sizeof(cpu->identity.model_id) == 3 * sizeof(struct cpuid_result),
+			"brand string");
 	struct cpuid_result result;
 
-	memcpy(&result, brand + 16 * part, sizeof(result));
+	memcpy(&result, cpu->identity.model_id + 16 * part, sizeof(result));
 	return result;
 }
 
@@ -293,9 +227,9 @@ static struct cpuid_result query_basic(const struct cpu *cpu, uint32_t leaf, uin
 	case 4:
 		return leaf_cache(cpu, subleaf);
 	case 6:
-		return (struct cpuid_result){.eax = 1 << 2}; /* the APIC timer never stops */
+		return (struct cpuid_result){.eax = cpu->features.words[CPU_WORD_6_EAX]};
 	case 7:
-		return leaf_structured(subleaf);
+		return leaf_structured(cpu, subleaf);
 	case 0xb:
 		return leaf_topology(cpu, subleaf);
 	case 0x15:
@@ -329,26 +263,26 @@ static struct cpuid_result query_extended(const struct cpu *cpu, uint32_t leaf)
 		result.eax = LEAF_EXTENDED_LAST;
 		break;
 	case LEAF_EXTENDED + 1:
-		result.ecx = (uint32_t)(FX1_ECX_ALWAYS |
-					(FX1_ECX_NATIVE & host_features()->fx1_ecx));
-		result.edx = (uint32_t)FX1_EDX;
+		result.ecx = cpu->features.words[CPU_WORD_EXTENDED_1_ECX];
+		result.edx = cpu->features.words[CPU_WORD_EXTENDED_1_EDX];
 		if (cpu->mode != INSN_MODE_64) {
-			result.edx &= ~(uint32_t)BIT(11); /* SYSCALL exists in 64-bit mode only */
+			result.edx &= ~(uint32_t)FX1_EDX_SYSCALL; /* it exists in 64-bit mode only */
 		}
 		break;
 	case LEAF_EXTENDED + 2:
 	case LEAF_EXTENDED + 3:
 	case LEAF_EXTENDED + 4:
-		result = leaf_brand(leaf - LEAF_EXTENDED - 2);
+		result = leaf_brand(cpu, leaf - LEAF_EXTENDED - 2);
 		break;
 	case LEAF_EXTENDED + 6:
 		result.ecx = 1024 << 16 | 8 << 12 | 64; /* L2: 1 MiB, 16 ways, 64-byte lines */
 		break;
 	case LEAF_EXTENDED + 7:
-		result.edx = 1 << 8; /* invariant TSC */
+		result.edx = cpu->features.words[CPU_WORD_EXTENDED_7_EDX];
 		break;
 	case LEAF_EXTENDED + 8:
 		result.eax = LINEAR_BITS << 8 | WALK_PHYSICAL_BITS;
+		result.ebx = cpu->features.words[CPU_WORD_EXTENDED_8_EBX];
 		break;
 	default:
 		break;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What CPUID says: one table, made once from what this engine implements and what the host can run
- * natively.
- */
+/* What CPUID says: the features that the guest was given (features.h), and the machine around them. */
 #ifndef CORE_ENGINE_SOFT_CPUID_H
 #define CORE_ENGINE_SOFT_CPUID_H
 
@@ -17,9 +14,6 @@ struct cpuid_result {
  * in.
  */
 struct cpuid_result cpuid_query(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf);
-
-/* CPUID.1.EAX: family, model, stepping; also EDX after reset. */
-uint32_t cpuid_signature(void);
 
 /* How fast the host's TSC runs, Hz; measured once if the host does not say. Any thread. */
 uint64_t cpuid_host_tsc_hz(void);

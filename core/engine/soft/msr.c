@@ -45,7 +45,6 @@
 			BIT(15) | BIT(20) | BIT(24) | BIT(26) | BIT(27) | BIT(62))
 
 #define SPEC_CTRL_VALID (BIT(0) | BIT(1) | BIT(2) | BIT(10)) /* IBRS, STIBP, SSBD, BHI_DIS_S */
-#define EFER_VALID (X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE)
 #define MISC_ENABLE_READ_ONLY (BIT(7) | BIT(11) | BIT(12))
 
 static int mtrr_fixed_index(uint32_t msr)
@@ -112,6 +111,51 @@ __attribute__((nonnull)) static uint64_t *plain_register(struct cpu *cpu, uint32
 	}
 }
 
+/* Without which the register is not there. */
+static enum cpu_feature register_feature(uint32_t msr)
+{
+	if (msr >= MSR_MTRR_PHYSBASE0 && msr <= MSR_MTRR_PHYSMASK7) {
+		return CPU_FEATURE_MTRR;
+	}
+	switch (msr) {
+	case X86_MSR_SYSENTER_CS:
+	case X86_MSR_SYSENTER_ESP:
+	case X86_MSR_SYSENTER_EIP:
+		return CPU_FEATURE_SEP;
+	case X86_MSR_STAR:
+	case X86_MSR_LSTAR:
+	case X86_MSR_CSTAR:
+	case X86_MSR_SFMASK:
+		return CPU_FEATURE_SYSCALL;
+	case X86_MSR_TSC_ADJUST:
+		return CPU_FEATURE_TSC_ADJUST;
+	case X86_MSR_TSC_DEADLINE:
+		return CPU_FEATURE_TSC_DEADLINE;
+	case X86_MSR_PAT:
+		return CPU_FEATURE_PAT;
+	case X86_MSR_MTRRCAP:
+	case X86_MSR_MTRR_DEF_TYPE:
+		return CPU_FEATURE_MTRR;
+	case X86_MSR_SPEC_CTRL:
+	case X86_MSR_PRED_CMD:
+		return CPU_FEATURE_SPEC_CTRL;
+	case X86_MSR_ARCH_CAPABILITIES:
+		return CPU_FEATURE_ARCH_CAPABILITIES;
+	default:
+		return mtrr_fixed_index(msr) >= 0 ? CPU_FEATURE_MTRR : CPU_FEATURE_NONE;
+	}
+}
+
+static bool has_register(const struct cpu *cpu, uint32_t msr)
+{
+	enum cpu_feature feature = register_feature(msr);
+
+	if (msr == X86_MSR_TSC_AUX) {
+		return cpu_has(cpu, CPU_FEATURE_RDTSCP) || cpu_has(cpu, CPU_FEATURE_RDPID);
+	}
+	return feature == CPU_FEATURE_NONE || cpu_has(cpu, feature);
+}
+
 static bool is_apic_register(uint32_t msr)
 {
 	return msr == X86_MSR_APIC_BASE || msr == X86_MSR_TSC_DEADLINE ||
@@ -140,6 +184,9 @@ bool msr_read(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 	const uint64_t *plain = plain_register(cpu, msr);
 
 	assert(cpu);
+	if (!has_register(cpu, msr)) {
+		return false;
+	}
 	if (plain) {
 		*ret_value = *plain;
 		return true;
@@ -258,11 +305,18 @@ static void write_plain(struct cpu *cpu, uint32_t msr, uint64_t *plain, uint64_t
 	}
 }
 
+static uint64_t efer_valid(const struct cpu *cpu)
+{
+	return (cpu_has(cpu, CPU_FEATURE_SYSCALL) ? X86_EFER_SCE : 0) |
+	       (cpu_has(cpu, CPU_FEATURE_LM) ? X86_EFER_LME | X86_EFER_LMA : 0) |
+	       (cpu_has(cpu, CPU_FEATURE_NX) ? X86_EFER_NXE : 0);
+}
+
 static bool write_efer(struct cpu *cpu, uint64_t value)
 {
 	bool toggles_lme = (value ^ cpu->efer) & X86_EFER_LME;
 
-	if ((value & ~(uint64_t)EFER_VALID) || (toggles_lme && (cpu->cr0 & X86_CR0_PG))) {
+	if ((value & ~efer_valid(cpu)) || (toggles_lme && (cpu->cr0 & X86_CR0_PG))) {
 		return false;
 	}
 	cpu_set_efer(cpu, (value & ~(uint64_t)X86_EFER_LMA) | (cpu->efer & X86_EFER_LMA));
@@ -284,12 +338,19 @@ bool msr_write(struct cpu *cpu, uint32_t msr, uint64_t value)
 	uint64_t *plain = plain_register(cpu, msr);
 
 	assert(cpu);
+	if (!has_register(cpu, msr)) {
+		return false;
+	}
 	if (plain) {
 		if (!plain_value_valid(msr, value)) {
 			return false;
 		}
 		write_plain(cpu, msr, plain, value);
 		return true;
+	}
+	if (msr == X86_MSR_APIC_BASE && (value & APIC_BASE_EXTENDED) &&
+			!cpu_has(cpu, CPU_FEATURE_X2APIC)) {
+		return false;
 	}
 	if (is_apic_register(msr)) {
 		return cpu->apic && apic_msr_write(cpu->apic, msr, value);

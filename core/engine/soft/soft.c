@@ -12,6 +12,7 @@
 #include "core/engine/soft/apic.h"
 #include "core/engine/soft/block.h"
 #include "core/engine/soft/cpu.h"
+#include "core/engine/soft/features.h"
 #include "core/engine/soft/interp.h"
 #include "core/engine/soft/mmu.h"
 #include "core/engine/soft/smp.h"
@@ -234,6 +235,12 @@ static void soft_finish(struct engine *engine)
 	}
 }
 
+static void soft_offer(struct engine *engine, struct cpu_offer *ret_offer)
+{
+	(void)engine;
+	*ret_offer = *features_offer();
+}
+
 static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 {
 	struct soft_engine *soft = soft_engine_from(vcpu->engine);
@@ -244,6 +251,8 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 	(void)error;
 	cpu->engine = soft;
 	cpu->count = config->vcpus;
+	cpu->features = vcpu->engine->cpu_features;
+	cpu->identity = vcpu->engine->cpu_identity;
 	cpu->tsc_base = soft->tsc_base;
 	cpu->blocks = block_cache_create(
 			soft->code, MIN(DECODED_SIZE, DECODED_SIZE_ALL / config->vcpus));
@@ -381,6 +390,7 @@ const struct engine_impl soft_engine = {
 		.vcpu_size = sizeof(struct soft_vcpu),
 		.init = soft_init,
 		.finish = soft_finish,
+		.offer = soft_offer,
 		.vcpu_init = soft_vcpu_init,
 		.vcpu_finish = soft_vcpu_finish,
 		.vcpu_run = soft_vcpu_run,

@@ -124,7 +124,7 @@ static uint64_t reserved_bits(const struct walker *w, bool leaf)
 	if (leaf && w->shift > 12) {
 		reserved |= LARGE_RESERVED(w->shift);
 	}
-	if (w->shift == 39) {
+	if (w->shift == 39 || (w->shift == 30 && !cpu_has(w->cpu, CPU_FEATURE_PDPE1GB))) {
 		reserved |= ENTRY_LARGE;
 	}
 	return reserved;

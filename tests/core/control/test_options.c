@@ -29,7 +29,7 @@ static void test_everything(void **state)
 	(void)state;
 	parse_good("-accel|soft|-machine|q35|-m|2G|-smp|4|-name|test vm|-kernel|vmlinuz|-initrd|initrd.img|"
 		   "-append|console=ttyS0 a=b,c|-serial|stdio|-serial|file:a,b|-nodefaults|-no-reboot|-S|"
-		   "-gdb|tcp:localhost:5555|-d|int,exec|-D|log|-vga|none|-nic|none|--monitor|none|-cpu|host",
+		   "-gdb|tcp:localhost:5555|-d|int,exec|-D|log|-vga|none|-nic|none|--monitor|none|-cpu|host,-avx",
 			&options);
 	assert_string_equal(options.accel, "soft");
 	assert_int_equal(options.memory, 2 * GiB);
@@ -43,6 +43,8 @@ static void test_everything(void **state)
 	assert_string_equal(options.serials->pdata[1], "file:a,b");
 	assert_true(options.no_defaults && options.no_reboot && options.start_paused);
 	assert_string_equal(options.gdb, "tcp:localhost:5555");
+	assert_string_equal(cpu_model_name(&options.cpu), "host");
+	assert_true(cpu_features_has(&options.cpu.minus, CPU_FEATURE_AVX));
 	assert_int_equal(options.log_items, LOG_ITEM_INT | LOG_ITEM_EXEC);
 	assert_string_equal(options.log_file, "log");
 	options_clear(&options);
@@ -156,8 +158,9 @@ static void test_bad(void **state)
 				"in_asm, debug)"},
 			{"-d|int,", "-d: no log item '' (there is: guest_errors, unimp, int, cpu_reset, exec, "
 				    "in_asm, debug)"},
-			{"-cpu|qemu64", "-cpu: 'qemu64' is not host or max: the guest sees all that the "
-					"engine can do"},
+			{"-cpu|qemu65", "-cpu: no model 'qemu65'; did you mean 'qemu64'?"},
+			{"-cpu|", "-cpu: '' names no model; '-cpu help' lists them"},
+			{"-cpu|max,+avx5", "-cpu: no flag 'avx5'; did you mean 'avx512f'?"},
 			{"-vga|std", "-vga: 'std' is not none, all there is"},
 	};
 
@@ -174,7 +177,8 @@ static void test_texts(void **state)
 	expect_printed("-h", "\nDevices:\n  -drive file=PATH");
 	expect_printed("-accel|help", "Accelerators, best first:\n  kvm\n  xen\n  soft\n");
 	expect_printed("-machine|help", "Machines:\n  q35\n");
-	expect_printed("-cpu|help", "  host\n  max\n");
+	expect_printed("-cpu|help", "\n  host  ");
+	expect_printed("-cpu|help", " pcommit");
 	expect_printed("-d|help", "  guest_errors   every fault of the guest ");
 	/* What comes after is not looked at. */
 	expect_printed("-version|-nonsense", "Toy 1.0\n");

@@ -53,7 +53,14 @@ OPTIONS = [
     ('-accel soft,tb-size=1', "-accel: tb-size: '1' is not a size from 1M to 1G"),
     ('-machine q35,accel=tcg', "-machine: no accelerator 'tcg' (there is: kvm, soft)"),
     ('-M q35,usb=off', "-M: no property 'usb' (there is: type, accel)"),
-    ('-cpu qemu64', "-cpu: 'qemu64' is not host or max: the guest sees all that the engine can do"),
+    ("-cpu ''", "-cpu: '' names no model; '-cpu help' lists them"),
+    ('-cpu nehalem', "-cpu: no model 'nehalem'; did you mean 'Nehalem'?"),
+    ('-cpu z80', "-cpu: no model 'z80'; '-cpu help' lists them"),
+    ('-cpu max,+popcmt', "-cpu: no flag 'popcmt'; did you mean 'popcnt'?"),
+    ('-cpu max,-xyzzy', "-cpu: no flag 'xyzzy'; '-cpu help' lists them"),
+    ('-cpu max,aes=perhaps', "-cpu: aes: 'perhaps' is not on or off"),
+    ('-cpu max,family=six', "-cpu: family: 'six' is not a number from 0 to 270"),
+    ('-cpu max,', '-cpu: a flag is missing before or after a comma'),
     ("-m ''", f"-m: '': {MISSING}"),
     ('-m 0', "-m: '0' is not a size from 1M to 4096G"),
     ('-m -1', f"-m: '-1' {SIZE}"),
@@ -180,6 +187,10 @@ FILES = [
     (GOOD + '-m 1M', "-kernel 'good': it wants RAM from 0x100000 to 0x100024, which the guest has not; "
                      'give it more with -m'),
     (GOOD + '-m 4096G', re.compile(r'-m 4194304M: the host has only \d+M')),
+
+    (GOOD + '-cpu max,+svm', '-cpu: the software CPU does not have svm; -cpu max is what it has'),
+    (GOOD + '-cpu Haswell,enforce', re.compile('-cpu Haswell,enforce: the software CPU does not have .*rtm.*')),
+    (GOOD + '-cpu max,+sse4.2,-sse4.1', '-cpu: sse4.2 needs sse4.1, which is switched off'),
 
     (GOOD + '-drive file=missing', f"-drive: cannot open 'missing' for writing: {NO_FILE}"),
     (GOOD + '-drive file=missing,snapshot=on', f"-drive: cannot open 'missing' for reading: {NO_FILE}"),

@@ -26,6 +26,7 @@ struct fake_machine *fake_machine_create(void)
 	fake->cpu->tlb = &fake->cpu->tlbs[TLB_USER];
 	fake->cpu->rflags = X86_FLAG_FIXED;
 	fake->cpu->cpl = 3;
+	memset(&fake->cpu->features, 0xff, sizeof(fake->cpu->features));
 	fake->fill_tlb = true;
 	fake_machine_mode(fake, INSN_MODE_64);
 	mmu_flush_all(fake->cpu);

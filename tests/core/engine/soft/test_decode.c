@@ -210,6 +210,8 @@ static const struct {
 		{"REX before VEX", BYTES("\x48\xc4\xe3\x7b\xf0\xc1\x03"), INSN_MODE_64,
 				DECODE_UNDEFINED},
 		{"vzeroupper", BYTES("\xc5\xf8\x77"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"pcommit", BYTES("\x66\x0f\xae\xf8"), INSN_MODE_64, DECODE_OK},
+		{"no pcommit", BYTES("\x66\x0f\xae\xf9"), INSN_MODE_64, DECODE_UNDEFINED},
 		{"xgetbv", BYTES("\x0f\x01\xd0"), INSN_MODE_64, DECODE_UNDEFINED},
 		{"bound", BYTES("\x62\x00"), INSN_MODE_32, DECODE_OK},
 		{"no bound, but EVEX", BYTES("\x62\xf1"), INSN_MODE_32, DECODE_UNDEFINED},
