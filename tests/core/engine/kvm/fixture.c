@@ -100,7 +100,7 @@ static void board_eoi(struct irqchip_board *board, uint8_t vector)
 	happen(container_of(board, struct machine_fixture, board), EOI, 0, vector, 0);
 }
 
-static void setup(struct machine_fixture *m, unsigned vcpus)
+static void setup(struct machine_fixture *m, unsigned vcpus, const char *cpu)
 {
 	g_autoptr(GError) error = NULL;
 	auto_fd int fd = memfd_create_sized("test-ram", RAM_SIZE, NULL);
@@ -128,6 +128,7 @@ static void setup(struct machine_fixture *m, unsigned vcpus)
 			.board = &m->board,
 			.events = &m->events,
 	};
+	assert_true(!cpu || cpu_model_parse(cpu, &config.cpu, &error));
 	const char *name = getenv("ORIEL_ENGINE");
 	m->engine = engine_create(name ? name : "kvm", &config, &error);
 	if (!m->engine) {
@@ -140,7 +141,7 @@ int machine_setup(void **state)
 	struct machine_fixture *m = g_new0(struct machine_fixture, 1);
 
 	*state = m;
-	setup(m, 1);
+	setup(m, 1, NULL);
 	return 0;
 }
 
@@ -149,7 +150,16 @@ int machine_setup_two(void **state)
 	struct machine_fixture *m = g_new0(struct machine_fixture, 1);
 
 	*state = m;
-	setup(m, 2);
+	setup(m, 2, NULL);
+	return 0;
+}
+
+int machine_setup_cpu(void **state, const char *cpu)
+{
+	struct machine_fixture *m = g_new0(struct machine_fixture, 1);
+
+	*state = m;
+	setup(m, 1, cpu);
 	return 0;
 }
 

@@ -69,6 +69,8 @@ void need_hardware(void);
 /* cmocka's; one vCPU, or two. */
 int machine_setup(void **state);
 int machine_setup_two(void **state);
+/* With a processor as -cpu describes it. */
+int machine_setup_cpu(void **state, const char *cpu);
 int machine_teardown(void **state);
 
 /* Copies a guest of guests.S to address. */
