@@ -134,18 +134,40 @@ void apic_set_tpr(struct apic *apic, uint8_t tpr)
 	interrupt_recheck(apic->cpu);
 }
 
-static void end_of_interrupt(struct apic *apic)
+/* False if none is in service. */
+static bool finish_interrupt(struct apic *apic)
 {
 	unsigned vector = highest_bit(apic->isr);
 
 	if (vector == APIC_NO_VECTOR) {
-		return;
+		return false;
 	}
 	clear_bit(apic->isr, (uint8_t)vector);
 	if (test_bit(apic->tmr, (uint8_t)vector)) {
 		apic_bus_eoi(apic->bus, (uint8_t)vector);
 	}
-	interrupt_recheck(apic->cpu);
+	return true;
+}
+
+/* The guest may have finished the interrupt in service without a word to us: before ISR is looked at. */
+static void settle_pv_eoi(struct apic *apic, bool revoke)
+{
+	if (unlikely(apic->cpu->pv.eoi_offered) && pv_eoi_taken(apic->cpu, revoke)) {
+		(void)finish_interrupt(apic);
+	}
+}
+
+void apic_settle_pv_eoi(struct apic *apic)
+{
+	settle_pv_eoi(apic, true);
+}
+
+static void end_of_interrupt(struct apic *apic)
+{
+	settle_pv_eoi(apic, true);
+	if (finish_interrupt(apic)) {
+		interrupt_recheck(apic->cpu);
+	}
 }
 
 /* The 8259 reaches the processor through LINT0, or directly if the APIC is off. */
@@ -176,6 +198,8 @@ static unsigned deliverable_vector(const struct apic *apic)
 
 bool apic_has_interrupt(struct apic *apic)
 {
+	/* One that waits is looked at when this one ends, which we must learn then. */
+	settle_pv_eoi(apic, highest_bit(apic->irr) != APIC_NO_VECTOR);
 	return has_extint(apic) || deliverable_vector(apic) != APIC_NO_VECTOR;
 }
 
@@ -194,6 +218,9 @@ int apic_take_interrupt(struct apic *apic)
 	}
 	clear_bit(apic->irr, (uint8_t)vector);
 	set_bit(apic->isr, (uint8_t)vector);
+	if (!test_bit(apic->tmr, (uint8_t)vector) && highest_bit(apic->irr) == APIC_NO_VECTOR) {
+		pv_eoi_offer(apic->cpu);
+	}
 	interrupt_recheck(apic->cpu);
 	return (int)vector;
 }
@@ -272,6 +299,9 @@ static bool read_register(struct apic *apic, uint32_t reg, uint32_t *ret_value)
 	if (is_lvt(reg, &lvt)) {
 		*ret_value = apic->lvt[lvt];
 		return true;
+	}
+	if ((reg >= APIC_REG_ISR && reg < APIC_REG_TMR) || reg == APIC_REG_PPR) {
+		settle_pv_eoi(apic, false);
 	}
 	if (reg >= APIC_REG_ISR && reg < APIC_REG_ERROR) {
 		const uint32_t *words[] = {apic->isr, apic->tmr, apic->irr};
@@ -507,6 +537,7 @@ static bool write_base(struct apic *apic, uint64_t value)
 		enter_x2apic(apic);
 	}
 	if (was_enabled && !enabled) {
+		settle_pv_eoi(apic, true);
 		apic_reset(apic, true);
 	}
 	update_page(apic);

@@ -87,4 +87,14 @@ int apic_take_interrupt(struct apic *apic);
 /* The TSC was moved: a TSC deadline has to be computed anew. */
 void apic_tsc_changed(struct apic *apic);
 
+/*
+ * For pv.c. The processors on the bus one after the other, NULL after the last: complete before any vCPU runs. Sending
+ * what the low half of an ICR says to the APICs whose bits are set, bit 0 of low being the ID first: gives how many it
+ * reached. And taking back an offer to end an interrupt without a write to the APIC.
+ */
+struct cpu *apic_nth_cpu(const struct apic *apic, unsigned n);
+unsigned apic_send_ipis(
+		struct apic *from, uint32_t first, uint64_t low, uint64_t high, uint64_t icr);
+void apic_settle_pv_eoi(struct apic *apic);
+
 #endif

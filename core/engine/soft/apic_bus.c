@@ -201,6 +201,40 @@ void apic_bus_send_ipi(struct apic_bus *bus, struct apic *from, uint64_t icr)
 	}
 }
 
+struct cpu *apic_nth_cpu(const struct apic *apic, unsigned n)
+{
+	const struct apic *nth = n < apic->bus->apics->len ? g_ptr_array_index(apic->bus->apics, n)
+							   : NULL;
+
+	return nth ? nth->cpu : NULL;
+}
+
+/* Fixed interrupts reach an APIC that software has enabled. */
+static bool reaches(const struct apic *apic, const struct message *message)
+{
+	bool fixed = message->mode == APIC_DELIVERY_FIXED || message->mode == APIC_DELIVERY_LOWEST;
+
+	return apic_enabled(apic) && (!fixed || apic_software_enabled(apic));
+}
+
+unsigned apic_send_ipis(
+		struct apic *from, uint32_t first, uint64_t low, uint64_t high, uint64_t icr)
+{
+	struct message message = {.mode = APIC_DELIVERY_MODE(icr), .vector = (uint8_t)icr};
+	unsigned count = 0;
+
+	for (guint i = 0; i < from->bus->apics->len; i++) {
+		struct apic *apic = g_ptr_array_index(from->bus->apics, i);
+		uint64_t bit = (uint64_t)apic_id(apic) - first;
+		uint64_t word = bit < 64 ? low : high;
+		if (bit < 128 && (word >> (bit % 64) & 1) && reaches(apic, &message)) {
+			deliver_to(apic, &message);
+			count++;
+		}
+	}
+	return count;
+}
+
 void apic_bus_set_extint(struct apic_bus *bus, bool level)
 {
 	__atomic_store_n(&bus->extint, level, __ATOMIC_SEQ_CST);

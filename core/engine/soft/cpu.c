@@ -148,6 +148,7 @@ void cpu_request(struct cpu *cpu, uint32_t requests)
 void cpu_wait(struct cpu *cpu)
 {
 	smp_leave(cpu);
+	pv_leave(cpu);
 	for (;;) {
 		__atomic_store_n(&cpu->sleeping, 1, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&cpu->request, __ATOMIC_SEQ_CST)) {
@@ -156,6 +157,7 @@ void cpu_wait(struct cpu *cpu)
 		futex(&cpu->sleeping, FUTEX_WAIT, 1);
 	}
 	__atomic_store_n(&cpu->sleeping, 0, __ATOMIC_SEQ_CST);
+	pv_enter(cpu);
 	smp_enter(cpu);
 }
 
@@ -281,6 +283,7 @@ void cpu_reset(struct cpu *cpu, bool init)
 	cpu->debug_pending = 0;
 	cpu->delivery.active = false;
 	cpu->activity = cpu->index == 0 ? CPU_ACTIVE : CPU_WAIT_FOR_SIPI;
+	pv_reset(cpu);
 	cpu_update_mode(cpu);
 	mmu_flush_all(cpu);
 }

@@ -13,6 +13,7 @@
 
 #include "core/engine/cpu_model.h"
 #include "core/engine/soft/decode.h"
+#include "core/engine/soft/pv.h"
 #include "core/engine/x86.h"
 
 #include <setjmp.h>
@@ -127,6 +128,7 @@ enum cpu_request {
 	CPU_REQUEST_PURGE = 1 << 8, /* drop the TLB's write entries */
 	CPU_REQUEST_PAUSE = 1 << 9, /* stay outside while another is exclusive */
 	CPU_REQUEST_READMIT = 1 << 10, /* of itself: let the others in again */
+	CPU_REQUEST_PV = 1 << 11, /* pv_attend() */
 };
 
 enum cpu_activity {
@@ -194,7 +196,8 @@ struct cpu {
 		uint64_t mcg_status;
 	} msr;
 	int64_t tsc_offset; /* guest TSC = host TSC (or virtual time) + this */
-	int64_t tsc_adjust;
+	int64_t tsc_adjust; /* written by the vCPU, read by others */
+	struct pv pv;
 
 	/* The fault in flight between cpu_raise*() and the run loop. */
 	sigjmp_buf unwind;

@@ -284,15 +284,17 @@ const struct decode_entry decode_legacy[256] = {
 	BY_REG(SYS(E | W, M(2)), SYS(E | W, M(2)), SYS(E | R, M(2)), SYS(E | R, M(2)), \
 			SYS(E | R, M(2)), SYS(E | R, M(2)), UDE, UDE)
 
-/* SGDT, SIDT, LGDT, LIDT, SMSW, LMSW, INVLPG; CLAC, STAC; SWAPGS, RDTSCP. */
+/* SGDT, SIDT, LGDT, LIDT, SMSW, LMSW, INVLPG; VMCALL; CLAC, STAC; VMMCALL; SWAPGS, RDTSCP. */
 #define GROUP_7 \
 	BY_MOD(BY_REG(SYS(E | W, F64, M_TABLE), SYS(E | W, F64, M_TABLE), \
 			       SYS(E | R, F64, M_TABLE), SYS(E | R, F64, M_TABLE), \
 			       SYS(E | W, M(2)), UDE, SYS(E | R | END, M(2)), SYS(E | END, B)), \
-			BY_REG(UDE, \
+			BY_REG(BY_RM(UDE, ONLY_NP(SYS(E | END)), UDE, UDE, UDE, UDE, UDE, UDE), \
 					BY_RM(UDE, UDE, ONLY_NP(SYS(E)), ONLY_NP(SYS(E)), UDE, \
 							UDE, UDE, UDE), \
-					UDE, UDE, SYS(E), UDE, SYS(E | END), \
+					UDE, \
+					BY_RM(UDE, SYS(E | END), UDE, UDE, UDE, UDE, UDE, UDE), \
+					SYS(E), UDE, SYS(E | END), \
 					BY_RM(SYS(E | ONLY64), SYS(E), UDE, UDE, UDE, UDE, UDE, \
 							UDE)))
 

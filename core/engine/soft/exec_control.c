@@ -201,7 +201,19 @@ void exec_hlt(struct cpu *cpu, const struct insn *insn)
 {
 	(void)insn;
 	require_cpl0(cpu);
-	cpu->activity = CPU_HALTED;
+	if (!pv_take_kick(cpu)) {
+		cpu->activity = CPU_HALTED;
+	}
+}
+
+/* VMCALL and VMMCALL: guests try one of them, whatever CPUID says of the vendor. */
+void exec_hypercall(struct cpu *cpu, const struct insn *insn)
+{
+	(void)insn;
+	if (!pv_features(cpu)) {
+		cpu_raise_ud(cpu);
+	}
+	pv_hypercall(cpu);
 }
 
 static void read_tsc(struct cpu *cpu)

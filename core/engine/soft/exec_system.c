@@ -110,6 +110,9 @@ static insn_exec_fn *find_group_7(const struct insn *insn)
 		return memory[(insn->modrm >> 3) & 7];
 	}
 	switch (insn->modrm) {
+	case 0xc1:
+	case 0xd9:
+		return exec_hypercall;
 	case 0xca:
 		return exec_clac;
 	case 0xcb:

@@ -42,6 +42,7 @@ insn_exec_fn exec_wrmsr;
 insn_exec_fn exec_invlpg;
 insn_exec_fn exec_invd;
 insn_exec_fn exec_hlt;
+insn_exec_fn exec_hypercall;
 insn_exec_fn exec_rdtsc;
 insn_exec_fn exec_rdtscp;
 insn_exec_fn exec_rdpid;

@@ -184,6 +184,7 @@ static void poll_interrupt(struct cpu *cpu)
 	if (!(cpu->rflags & X86_FLAG_IF) || !cpu->apic || !apic_has_interrupt(cpu->apic)) {
 		return;
 	}
+	pv_account(cpu);
 	int vector = apic_take_interrupt(cpu->apic);
 	if (vector >= 0) {
 		deliver_between(cpu, (uint8_t)vector, INTERRUPT_EXTERNAL);
@@ -210,6 +211,10 @@ enum interrupt_result interrupt_poll(struct cpu *cpu)
 	if (request & CPU_REQUEST_TLB_FLUSH) {
 		forget_request(cpu, CPU_REQUEST_TLB_FLUSH);
 		mmu_flush_all(cpu);
+	}
+	if (request & CPU_REQUEST_PV) {
+		forget_request(cpu, CPU_REQUEST_PV);
+		pv_attend(cpu);
 	}
 	if (must_leave(cpu, request)) {
 		return INTERRUPT_STOP;

@@ -194,6 +194,9 @@ bool msr_read(struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 	if (is_apic_register(msr)) {
 		return cpu->apic && apic_msr_read(cpu->apic, msr, ret_value);
 	}
+	if (pv_is_msr(msr)) {
+		return pv_msr_read(cpu, msr, ret_value);
+	}
 	switch (msr) {
 	case X86_MSR_EFER:
 		*ret_value = cpu->efer;
@@ -327,10 +330,12 @@ static bool write_efer(struct cpu *cpu, uint64_t value)
 static void move_tsc(struct cpu *cpu, int64_t delta)
 {
 	cpu->tsc_offset = (int64_t)((uint64_t)cpu->tsc_offset + (uint64_t)delta);
-	cpu->tsc_adjust = (int64_t)((uint64_t)cpu->tsc_adjust + (uint64_t)delta);
+	__atomic_store_n(&cpu->tsc_adjust, (int64_t)((uint64_t)cpu->tsc_adjust + (uint64_t)delta),
+			__ATOMIC_RELAXED);
 	if (cpu->apic) {
 		apic_tsc_changed(cpu->apic);
 	}
+	pv_tsc_changed(cpu);
 }
 
 bool msr_write(struct cpu *cpu, uint32_t msr, uint64_t value)
@@ -354,6 +359,9 @@ bool msr_write(struct cpu *cpu, uint32_t msr, uint64_t value)
 	}
 	if (is_apic_register(msr)) {
 		return cpu->apic && apic_msr_write(cpu->apic, msr, value);
+	}
+	if (pv_is_msr(msr)) {
+		return pv_msr_write(cpu, msr, value);
 	}
 	switch (msr) {
 	case X86_MSR_EFER:

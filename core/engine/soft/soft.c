@@ -328,10 +328,12 @@ static enum vcpu_exit soft_vcpu_run(struct vcpu *vcpu)
 {
 	struct cpu *cpu = soft_vcpu_from(vcpu)->cpu;
 
+	pv_resume(cpu);
 	smp_enter(cpu);
 	enum vcpu_exit reason = run(cpu);
 	smp_attend(cpu);
 	smp_leave(cpu);
+	pv_leave(cpu);
 	return reason;
 }
 

@@ -51,6 +51,9 @@ static bool is_offered(const ZydisDecodedInstruction *zydis)
 		return false; /* meant to be undefined */
 	case ZYDIS_MNEMONIC_RSM:
 		return false; /* there is no system management mode */
+	case ZYDIS_MNEMONIC_VMCALL:
+	case ZYDIS_MNEMONIC_VMMCALL:
+		return true; /* hypercalls: there is something to call */
 	case ZYDIS_MNEMONIC_SYSCALL:
 	case ZYDIS_MNEMONIC_SYSRET:
 		return zydis->machine_mode == ZYDIS_MACHINE_MODE_LONG_64; /* as on Intel's */

@@ -153,12 +153,31 @@ G_GNUC_UNUSED static void test_code_written_by_others(void **state)
 	engine_stop(m->engine);
 }
 
+static void test_hypercalls(void **state)
+{
+	static const uint8_t code[] = {0xba, 0x00, 0x05, 0x00, 0x00, /* mov edx, REPORT */
+			0xb8, 0x63, 0x00, 0x00, 0x00, /* mov eax, 99 */
+			0x0f, 0x01, 0xc1, 0xef, /* vmcall; out dx, eax */
+			0xb8, 0x01, 0x00, 0x00, 0x00, /* mov eax, 1: KVM_HC_VAPIC_POLL_IRQ */
+			0x0f, 0x01, 0xd9, 0xef, /* vmmcall; out dx, eax */
+			0xff, 0xc2, 0xef, 0xeb, 0xfe}; /* inc edx; out dx, eax; jmp to itself */
+	struct machine *m = *state;
+
+	assert_true(guest_memory_write(m->memory, GUEST_BASE, code, sizeof(code)));
+	enter_long(m, GUEST_BASE);
+	run(m);
+	assert_int_equal(m->report_count, 2);
+	assert_int_equal((int32_t)m->reports[0], -1000);
+	assert_int_equal(m->reports[1], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot, setup_translated, teardown),
 		cmocka_unit_test_setup_teardown(test_triple_fault, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hypercalls, setup, teardown),
 #if !__has_feature(thread_sanitizer)
 		cmocka_unit_test_setup_teardown(test_code_written_by_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(
