@@ -6,6 +6,7 @@
 #include "hw/pc/pc.h"
 #include "hw/virtio/picture.h"
 #include "programs/picture_file.h"
+#include "programs/stats.h"
 
 #include <string.h>
 
@@ -76,6 +77,36 @@ static void run_query_kvm(void *opaque, struct qmp_call *call, JsonObject *argum
 	json_object_set_boolean_member(kvm, "enabled", strcmp(engine, "kvm") == 0);
 	json_object_set_boolean_member(kvm, "present", TRUE);
 	qmp_return(call, object_node(kvm));
+}
+
+/* Takes value; NULL: the error, which it takes too. */
+static void answer(struct qmp_call *call, JsonNode *take_value, GError *take_error)
+{
+	g_autoptr(GError) error = take_error;
+
+	if (take_value) {
+		qmp_return(call, take_value);
+	} else {
+		qmp_fail(call, "%s", error->message);
+	}
+}
+
+static void run_query_stats(void *opaque, struct qmp_call *call, JsonObject *arguments)
+{
+	struct monitor *monitor = opaque;
+	GError *error = NULL;
+	JsonNode *stats = stats_query(pc_machine(monitor->pc)->engine, arguments, &error);
+
+	answer(call, stats, error);
+}
+
+static void run_query_stats_schemas(void *opaque, struct qmp_call *call, JsonObject *arguments)
+{
+	struct monitor *monitor = opaque;
+	GError *error = NULL;
+	JsonNode *schemas = stats_query_schemas(pc_machine(monitor->pc)->engine, arguments, &error);
+
+	answer(call, schemas, error);
 }
 
 static void run_stop(void *opaque, struct qmp_call *call, JsonObject *arguments)
@@ -202,6 +233,8 @@ static const struct qmp_command commands[] = {
 		{"cont", run_cont},
 		{"query-kvm", run_query_kvm},
 		{"query-name", run_query_name},
+		{"query-stats", run_query_stats},
+		{"query-stats-schemas", run_query_stats_schemas},
 		{"query-status", run_query_status},
 		{"query-version", run_query_version},
 		{"quit", run_quit},

@@ -17,6 +17,7 @@
 #include "programs/devices.h"
 #include "programs/monitor.h"
 #include "programs/screendump.h"
+#include "programs/stats.h"
 
 #include <glib-unix.h>
 #include <locale.h>
@@ -239,6 +240,7 @@ static bool create_machine(struct program *program, GError **error)
 			.clock = CLOCK_KIND_HOST,
 			.tb_size = options->translate ? options->tb_size : 0,
 			.cpu = options->cpu,
+			.perf_map = options->perf_map,
 			.events = &program->pc_events,
 	};
 
@@ -252,8 +254,8 @@ static bool create_machine(struct program *program, GError **error)
 		log_info("%s", reason);
 	}
 	if (strcmp(config.accel, soft_engine.name) != 0 &&
-			log_wants(LOG_ITEM_EXEC | LOG_ITEM_IN_ASM)) {
-		log_warn("-d exec, in_asm: only -accel soft can show them");
+			log_wants(LOG_ITEM_EXEC | LOG_ITEM_IN_ASM | LOG_ITEM_STATS)) {
+		log_warn("-d exec, in_asm, stats: only -accel soft can show them");
 	}
 	program->pc = pc_create(&config, error);
 	return program->pc && devices_realize(program->devices, program->pc, error);
@@ -341,6 +343,7 @@ static void run(struct program *program)
 	}
 	g_main_loop_run(program->loop);
 	pc_stop(program->pc);
+	stats_log(pc_machine(program->pc)->engine);
 	if (program->screendumps) {
 		screendumps_finish(program->screendumps);
 	}

@@ -29,6 +29,8 @@ const struct log_item_info log_items[] = {
 		{"exec", "the address of each block of code that runs (soft only)", LOG_ITEM_EXEC},
 		{"in_asm", "the instructions of each block that is decoded (soft only)",
 				LOG_ITEM_IN_ASM},
+		{"stats", "what the software CPU has counted, when the program ends (soft only)",
+				LOG_ITEM_STATS},
 		{"debug", "what the program itself does", LOG_ITEM_DEBUG},
 		{NULL, NULL, 0},
 };

@@ -28,6 +28,7 @@ enum log_item {
 	LOG_ITEM_EXEC = 1 << 4,
 	LOG_ITEM_IN_ASM = 1 << 5,
 	LOG_ITEM_DEBUG = 1 << 6,
+	LOG_ITEM_STATS = 1 << 7,
 };
 
 struct log_item_info {

@@ -376,6 +376,13 @@ static bool handle_log_file(struct parse *parse, const char *argument, GError **
 	return true;
 }
 
+static bool handle_perf_map(struct parse *parse, const char *argument, GError **error)
+{
+	(void)argument, (void)error;
+	parse->options->perf_map = true;
+	return true;
+}
+
 /* What QEMU's users switch off out of habit is off already. */
 static bool handle_only_none(struct parse *parse, const char *argument, GError **error)
 {
@@ -451,6 +458,8 @@ static const struct option options_table[] = {
 		{"d", "ITEM[,ITEM...]", "what to log; 'help' lists the items (default: nothing)",
 				handle_log_items},
 		{"D", "FILE", "where the log goes (default: standard error)", handle_log_file},
+		{"perfmap", NULL, "soft: names translated code for perf, in /tmp/perf-PID.map",
+				handle_perf_map},
 		{NULL, NULL, "Accepted because there is nothing to choose", NULL},
 		{"monitor", "none", "there is none", handle_only_none},
 		{"net", "none", "there is none", handle_only_none},

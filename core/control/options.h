@@ -79,6 +79,7 @@ struct options {
 	char *name; /* of the machine; may be NULL */
 	char *accel; /* NULL: the best that works */
 	bool translate; /* soft: hot code is translated */
+	bool perf_map; /* soft: names of translated code for perf */
 	uint64_t tb_size; /* soft: bytes of translated code, for all processors */
 	uint64_t memory; /* bytes, whole pages */
 	unsigned cpus;

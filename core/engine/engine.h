@@ -55,12 +55,33 @@ struct engine_config {
 	/* of the software CPU: bytes of translated code, for all vCPUs; 0: all is interpreted */
 	uint64_t tb_size;
 	struct cpu_model cpu; /* which processor the guest is to see */
+	bool perf_map; /* of the software CPU: perf shall know translated code by name */
 };
 
 enum vcpu_debug_flag {
 	VCPU_DEBUG_SINGLE_STEP = 1 << 0,
 	VCPU_DEBUG_BREAKPOINTS = 1 << 1, /* int3 goes to the debugger, not the guest */
 };
+
+enum engine_stat_type {
+	ENGINE_STAT_CUMULATIVE, /* only grows */
+	ENGINE_STAT_INSTANT,
+};
+
+enum engine_stat_unit {
+	ENGINE_STAT_NUMBER,
+	ENGINE_STAT_BYTES,
+};
+
+/* One of the numbers that an engine can tell about itself. */
+struct engine_stat {
+	const char *name; /* NULL ends a table */
+	enum engine_stat_type type;
+	enum engine_stat_unit unit;
+};
+
+/* No table of them is longer, its end not counted. */
+#define ENGINE_MAX_STATS 64
 
 struct engine_impl {
 	const char *name; /* as in -accel */
@@ -94,6 +115,13 @@ struct engine_impl {
 	 * it, whatever the debug flags say. May be NULL.
 	 */
 	void (*vcpu_pass_breakpoint)(struct vcpu *vcpu);
+	/*
+	 * What it counts for the machine and for each vCPU, NULL: nothing; and the numbers, in the
+	 * order of the table. Any thread, the machine running or not.
+	 */
+	const struct engine_stat *stats, *vcpu_stats;
+	void (*read_stats)(struct engine *engine, uint64_t *ret_values);
+	void (*vcpu_read_stats)(struct vcpu *vcpu, uint64_t *ret_values);
 };
 
 struct vcpu {

@@ -211,6 +211,7 @@ static bool create_engine(struct pc *pc, GError **error)
 			.clock = pc->machine.clock,
 			.tb_size = pc->config.tb_size,
 			.cpu = pc->config.cpu,
+			.perf_map = pc->config.perf_map,
 			.board = &pc->board,
 			.events = &pc->engine_events,
 	};

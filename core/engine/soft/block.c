@@ -342,6 +342,7 @@ static void page_written(struct cpu *cpu, uint64_t physical, size_t len)
 		if (block_overlaps(block, physical, len)) {
 			/* Takes it off the list; with the last one the page goes. */
 			block_kill(cache, block);
+			stats_count(&cpu->stats, STAT_BLOCKS_OVERWRITTEN);
 			page = page_find(cache, physical);
 		} else {
 			i++;
@@ -497,8 +498,9 @@ static void block_init(struct block *block, struct cpu *cpu, uint64_t physical)
 	}
 }
 
-static void block_commit(struct block_cache *cache, struct block *block, const uint8_t *source)
+static void block_commit(struct cpu *cpu, struct block *block, const uint8_t *source)
 {
+	struct block_cache *cache = cpu->blocks;
 	struct block **slot = hash_slot(cache, block->physical, block->mode);
 	size_t size = sizeof(*block) + block->count * sizeof(struct insn) + block->bytes;
 	struct code_page *page = page_find(cache, block->physical);
@@ -518,6 +520,8 @@ static void block_commit(struct block_cache *cache, struct block *block, const u
 	page->lines |= line_mask(block->physical, first_bytes);
 	g_ptr_array_add(page->blocks, block);
 	cache->decoded++;
+	stats_count(&cpu->stats, STAT_BLOCKS_DECODED);
+	stats_set(&cpu->stats, STAT_BLOCK_BYTES_USED, cache->arena_used);
 }
 
 static uint64_t next_page(const struct cpu *cpu, uint64_t linear)
@@ -584,6 +588,7 @@ static struct block *block_decode(
 
 	if (cache->arena_used + BLOCK_SPACE > cache->arena_size) {
 		block_cache_clear(cache);
+		stats_count(&cpu->stats, STAT_CLEARS_BLOCKS);
 	}
 	block = (struct block *)(void *)(cache->arena + cache->arena_used);
 	if (room < INSN_MAX_BYTES && insn_decode(&block->insns[0], (enum insn_mode)cpu->mode, host,
@@ -606,7 +611,7 @@ static struct block *block_decode(
 		}
 		cpu_raise_gp(cpu); /* more than 15 bytes */
 	}
-	block_commit(cache, block, source);
+	block_commit(cpu, block, source);
 	if (log_wants(LOG_ITEM_IN_ASM)) {
 		trace_block(cpu, block, linear);
 	}
@@ -660,6 +665,7 @@ struct block *block_lookup(struct cpu *cpu, uint64_t linear)
 			return block;
 		}
 		block_kill(cache, block);
+		stats_count(&cpu->stats, STAT_BLOCKS_STALE);
 	}
 	return block_decode(cpu, linear, physical, host);
 }

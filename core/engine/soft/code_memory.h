@@ -14,7 +14,10 @@ struct code_memory {
 	size_t size;
 };
 
-/* Maps size bytes; name is what /proc shows. False with nothing mapped if the host refuses. */
+/*
+ * Maps size bytes; name is what /proc shows. NULL: no file is behind it, as perf expects of code that it is to look up in a
+ * map. False with nothing mapped if the host refuses.
+ */
 bool code_memory_map(const char *name, size_t size, struct code_memory *ret_memory, GError **error);
 void code_memory_unmap(struct code_memory *memory);
 

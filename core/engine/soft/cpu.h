@@ -14,6 +14,7 @@
 #include "core/engine/cpu_model.h"
 #include "core/engine/soft/decode.h"
 #include "core/engine/soft/pv.h"
+#include "core/engine/soft/stats.h"
 #include "core/engine/x86.h"
 
 #include <setjmp.h>
@@ -24,6 +25,7 @@ struct block_cache;
 struct clock;
 struct guest_memory;
 struct smp;
+struct perf_map;
 struct soft_engine;
 
 /*
@@ -198,6 +200,7 @@ struct cpu {
 	int64_t tsc_offset; /* guest TSC = host TSC (or virtual time) + this */
 	int64_t tsc_adjust; /* written by the vCPU, read by others */
 	struct pv pv;
+	struct stats stats;
 
 	/* The fault in flight between cpu_raise*() and the run loop. */
 	sigjmp_buf unwind;
@@ -240,6 +243,7 @@ struct cpu {
 	struct apic *apic;
 	struct block_cache *blocks;
 	struct translator *translator; /* NULL: everything is interpreted */
+	struct perf_map *perf_map; /* NULL: perf is not to know of translations */
 	uint64_t exit_site; /* the jump that translated code was left by */
 	struct guest_memory *memory;
 	struct address_space *space, *ports;

@@ -202,6 +202,7 @@ void exec_hlt(struct cpu *cpu, const struct insn *insn)
 	(void)insn;
 	require_cpl0(cpu);
 	if (!pv_take_kick(cpu)) {
+		stats_count(&cpu->stats, STAT_HALTS);
 		cpu->activity = CPU_HALTED;
 	}
 }

@@ -106,6 +106,8 @@ void interrupt_deliver_fault(struct cpu *cpu)
 			.return_rip = cpu->rip,
 	};
 	cpu->debug_pending = 0;
+	stats_count(&cpu->stats,
+			event.vector == X86_VECTOR_PF ? STAT_PAGE_FAULTS : STAT_EXCEPTIONS);
 	deliver(cpu, &event);
 	cpu->rip = cpu->next_rip;
 }
@@ -173,6 +175,7 @@ static bool poll_nmi(struct cpu *cpu, uint32_t request)
 	}
 	cpu->nmi_pending--;
 	cpu->nmi_blocked = true;
+	stats_count(&cpu->stats, STAT_NMIS);
 	deliver_between(cpu, X86_VECTOR_NMI, INTERRUPT_NMI);
 	return true;
 }
@@ -187,6 +190,7 @@ static void poll_interrupt(struct cpu *cpu)
 	pv_account(cpu);
 	int vector = apic_take_interrupt(cpu->apic);
 	if (vector >= 0) {
+		stats_count(&cpu->stats, STAT_INTERRUPTS);
 		deliver_between(cpu, (uint8_t)vector, INTERRUPT_EXTERNAL);
 	}
 }

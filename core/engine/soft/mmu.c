@@ -147,6 +147,7 @@ static struct place translate(
 {
 	struct walk walk;
 
+	stats_count(&cpu->stats, STAT_TLB_READ_MISSES + access);
 	walk_or_raise(cpu, linear, access, set, &walk);
 	struct place place = place_of(cpu, walk.physical | PAGE_OFFSET(linear));
 	if (place.host) {
@@ -506,6 +507,7 @@ uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **r
 
 	if (unlikely(entry->tag != PAGE_OF(linear))) {
 		struct walk walk;
+		stats_count(&cpu->stats, STAT_TLB_FETCH_MISSES);
 		walk_or_raise(cpu, linear, MMU_FETCH, set ? TLB_USER : TLB_SUPERVISOR_AC, &walk);
 		struct place place = place_of(cpu, walk.physical);
 		*entry = (struct tlb_fetch){.tag = PAGE_OF(linear),

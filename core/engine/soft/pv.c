@@ -586,5 +586,6 @@ void pv_hypercall(struct cpu *cpu)
 					cpu->regs[X86_RDX] & mask, cpu->regs[X86_RSI] & mask},
 	};
 
+	stats_count(&cpu->stats, STAT_HYPERCALLS);
 	cpu->regs[X86_RAX] = (uint64_t)answer(cpu, &call) & mask;
 }

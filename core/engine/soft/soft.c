@@ -40,6 +40,7 @@ struct soft_engine {
 	struct smp *smp;
 	struct guest_write_hook write_hook;
 	struct address_space_listener listener;
+	struct perf_map *perf_map; /* may be NULL */
 	uint64_t tsc_base; /* of the host, when the guest's was 0 */
 	GMutex lock;
 	GPtrArray *cpus; /* struct cpu; guarded by lock */
@@ -180,6 +181,16 @@ static void destroy_cpu(void *opaque)
 	cpu_destroy(cpu);
 }
 
+static void create_perf_map(struct soft_engine *soft)
+{
+	g_autoptr(GError) error = NULL;
+
+	soft->perf_map = perf_map_create(&error);
+	if (!soft->perf_map) {
+		log_warn("%s: perf will not know translated code by name", error->message);
+	}
+}
+
 static bool soft_init(struct engine *engine, GError **error)
 {
 	struct soft_engine *soft = soft_engine_from(engine);
@@ -195,6 +206,9 @@ static bool soft_init(struct engine *engine, GError **error)
 	soft->code = code_map_create();
 	soft->smp = smp_create();
 	soft->tsc_base = __rdtsc();
+	if (engine->config.perf_map) {
+		create_perf_map(soft);
+	}
 	soft->pump = irq_pump_create(&soft->irqchip, soft_sync_writes, soft, error);
 	if (!soft->pump) {
 		return false;
@@ -229,6 +243,7 @@ static void soft_finish(struct engine *engine)
 	apic_bus_destroy(soft->bus);
 	code_map_destroy(soft->code);
 	smp_destroy(soft->smp);
+	perf_map_destroy(soft->perf_map);
 	if (soft->kept) {
 		g_array_free(soft->kept, TRUE);
 		g_mutex_clear(&soft->lock);
@@ -239,6 +254,12 @@ static void soft_offer(struct engine *engine, struct cpu_offer *ret_offer)
 {
 	(void)engine;
 	*ret_offer = *features_offer();
+}
+
+/* Bytes of translated code for each vCPU. */
+static size_t translated_size(const struct engine_config *config)
+{
+	return MAX(config->tb_size / config->vcpus, TRANSLATED_SIZE_MIN);
 }
 
 static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
@@ -257,9 +278,9 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 	cpu->blocks = block_cache_create(
 			soft->code, MIN(DECODED_SIZE, DECODED_SIZE_ALL / config->vcpus));
 	cpu->self = cpu;
+	cpu->perf_map = soft->perf_map;
 	if (config->tb_size) {
-		cpu->translator = translator_create(
-				cpu, MAX(config->tb_size / config->vcpus, TRANSLATED_SIZE_MIN));
+		cpu->translator = translator_create(cpu, translated_size(config));
 		cpu->blocks->translator = cpu->translator;
 		if (!cpu->translator) {
 			log_warn("no memory for translated code: the guest's code is interpreted");
@@ -386,6 +407,57 @@ static void soft_vcpu_pass_breakpoint(struct vcpu *vcpu)
 	soft_vcpu_from(vcpu)->cpu->debugger_pass_breakpoint = true;
 }
 
+/* What the vCPU has of tables, beside its registers. */
+static uint64_t tlb_bytes(const struct cpu *cpu)
+{
+	return sizeof(cpu->tlbs) + sizeof(cpu->tlb_fetch) + sizeof(cpu->tlb_log) +
+	       sizeof(cpu->tlb_large);
+}
+
+enum soft_stat {
+	SOFT_STAT_RAM_BYTES,
+	SOFT_STAT_COUNT,
+};
+
+static const struct engine_stat soft_stats[] = {
+		[SOFT_STAT_RAM_BYTES] = {.name = "ram_bytes_reserved",
+				.type = ENGINE_STAT_INSTANT,
+				.unit = ENGINE_STAT_BYTES},
+		[SOFT_STAT_COUNT] = {0},
+};
+
+/* Address space of the host, RAM that is gone included; how much of it is backed is the host's to say. */
+static void soft_read_stats(struct engine *engine, uint64_t *ret_values)
+{
+	struct soft_engine *soft = soft_engine_from(engine);
+	uint64_t reserved = 0;
+
+	g_mutex_lock(&soft->lock);
+	for (guint i = 0; i < soft->kept->len; i++) {
+		reserved += g_array_index(soft->kept, struct guest_mapping, i).len;
+	}
+	g_mutex_unlock(&soft->lock);
+	ret_values[SOFT_STAT_RAM_BYTES] = reserved;
+}
+
+static void soft_vcpu_read_stats(struct vcpu *vcpu, uint64_t *ret_values)
+{
+	/* NULL: not begun yet */
+	const struct cpu *cpu = __atomic_load_n(&soft_vcpu_from(vcpu)->cpu, __ATOMIC_ACQUIRE);
+
+	if (!cpu) {
+		memset(ret_values, 0, STAT_COUNT * sizeof(*ret_values));
+		return;
+	}
+	stats_read(&cpu->stats, ret_values);
+	ret_values[STAT_INSTRUCTIONS] = __atomic_load_n(&cpu->instructions, __ATOMIC_RELAXED);
+	ret_values[STAT_BLOCK_BYTES] = cpu->blocks->arena_size;
+	ret_values[STAT_CODE_BYTES] = cpu->translator ? translated_size(&vcpu->engine->config) : 0;
+	ret_values[STAT_TLB_BYTES] = tlb_bytes(cpu);
+	ret_values[STAT_TABLE_BYTES] = sizeof(struct block_cache) +
+				       (cpu->translator ? translator_table_bytes() : 0);
+}
+
 const struct engine_impl soft_engine = {
 		.name = "soft",
 		.size = sizeof(struct soft_engine),
@@ -403,4 +475,8 @@ const struct engine_impl soft_engine = {
 		.vcpu_translate = soft_vcpu_translate,
 		.vcpu_set_debug = soft_vcpu_set_debug,
 		.vcpu_pass_breakpoint = soft_vcpu_pass_breakpoint,
+		.stats = soft_stats,
+		.vcpu_stats = stats_table,
+		.read_stats = soft_read_stats,
+		.vcpu_read_stats = soft_vcpu_read_stats,
 };

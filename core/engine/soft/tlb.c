@@ -62,6 +62,7 @@ static void forget_fetches(struct cpu *cpu)
 
 void mmu_flush_all(struct cpu *cpu)
 {
+	stats_count(&cpu->stats, STAT_TLB_FLUSHES);
 	forget_fetches(cpu);
 	if (log_overflowed(&cpu->tlb_log[LOG_LOCAL]) || log_overflowed(&cpu->tlb_log[LOG_GLOBAL])) {
 		clear_tables(cpu);
@@ -89,6 +90,7 @@ static void forget_local_large_pages(struct cpu *cpu)
 
 void mmu_flush_non_global(struct cpu *cpu)
 {
+	stats_count(&cpu->stats, STAT_TLB_FLUSHES_LOCAL);
 	if (log_overflowed(&cpu->tlb_log[LOG_LOCAL])) {
 		forget_fetches(cpu);
 		clear_tables(cpu);
@@ -149,6 +151,7 @@ void mmu_flush_page(struct cpu *cpu, uint64_t linear)
 {
 	unsigned index = tlb_index(linear);
 
+	stats_count(&cpu->stats, STAT_TLB_FLUSHES_PAGE);
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
 		cpu->tlbs[set].read[index].tag = TLB_INVALID(index);
 		cpu->tlbs[set].write[index].tag = TLB_INVALID(index);

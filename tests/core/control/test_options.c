@@ -29,7 +29,7 @@ static void test_everything(void **state)
 	(void)state;
 	parse_good("-accel|soft|-machine|q35|-m|2G|-smp|4|-name|test vm|-kernel|vmlinuz|-initrd|initrd.img|"
 		   "-append|console=ttyS0 a=b,c|-serial|stdio|-serial|file:a,b|-nodefaults|-no-reboot|-S|"
-		   "-gdb|tcp:localhost:5555|-d|int,exec|-D|log|-vga|none|-nic|none|--monitor|none|-cpu|host,-avx",
+		   "-gdb|tcp:localhost:5555|-d|int,exec|-D|log|-perfmap|-vga|none|-nic|none|--monitor|none|-cpu|host,-avx",
 			&options);
 	assert_string_equal(options.accel, "soft");
 	assert_int_equal(options.memory, 2 * GiB);
@@ -47,6 +47,7 @@ static void test_everything(void **state)
 	assert_true(cpu_features_has(&options.cpu.minus, CPU_FEATURE_AVX));
 	assert_int_equal(options.log_items, LOG_ITEM_INT | LOG_ITEM_EXEC);
 	assert_string_equal(options.log_file, "log");
+	assert_true(options.perf_map);
 	options_clear(&options);
 }
 
@@ -155,9 +156,9 @@ static void test_bad(void **state)
 					"-gdb: 'tcp::65536' is not tcp:[HOST]:PORT, with a port from 1 to 65535"},
 			{"-d|exe", "-d: no log item 'exe'; did you mean 'exec'?"},
 			{"-d|", "-d: no log item '' (there is: guest_errors, unimp, int, cpu_reset, exec, "
-				"in_asm, debug)"},
+				"in_asm, stats, debug)"},
 			{"-d|int,", "-d: no log item '' (there is: guest_errors, unimp, int, cpu_reset, exec, "
-				    "in_asm, debug)"},
+				    "in_asm, stats, debug)"},
 			{"-cpu|qemu65", "-cpu: no model 'qemu65'; did you mean 'qemu64'?"},
 			{"-cpu|", "-cpu: '' names no model; '-cpu help' lists them"},
 			{"-cpu|max,+avx5", "-cpu: no flag 'avx5'; did you mean 'avx512f'?"},

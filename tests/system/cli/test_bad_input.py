@@ -30,7 +30,7 @@ WHEN = 'is not exit, serial:TEXT, time:SECONDS or frame:N (N from 1 on)'
 GDB = 'is not tcp:[HOST]:PORT, with a port from 1 to 65535'
 GPU_PROPERTIES = ('addr, max_outputs, xres, yres, edid, max_hostmem, max_contexts, max_resources, max_request, '
                   'max_shader, hang_time')
-LOG_ITEMS = 'guest_errors, unimp, int, cpu_reset, exec, in_asm, debug'
+LOG_ITEMS = 'guest_errors, unimp, int, cpu_reset, exec, in_asm, stats, debug'
 NO_FILE = 'No such file or directory'
 NO_WINDOW = 'display sdl: no window system (DISPLAY and WAYLAND_DISPLAY lead nowhere)'
 NO_DESKTOP = {'DISPLAY': None, 'WAYLAND_DISPLAY': None, 'XDG_RUNTIME_DIR': None}

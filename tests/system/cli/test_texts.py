@@ -85,7 +85,7 @@ def check_devices(oriel):
 def check_log_items(oriel):
     manual, man = page('manual.md'), page('man/oriel.1')
     items = re.findall(r'^  (\w+)', output(oriel, '-d', 'help'), re.MULTILINE)
-    expect(len(items) == 7, f'-d help: {items}')
+    expect(len(items) == 8, f'-d help: {items}')
     for item in items:
         expect(f'| `{item}` |' in manual and names(item, man), f'the documents lack -d {item}')
 
@@ -145,6 +145,11 @@ def check_logging(oriel):
     text = run_dying(oriel, '-d', 'cpu_reset')
     expect('\ncpu_reset: cpu 0: triple fault\ncpu_reset: rax 00000000ffffffff rcx ' in text, text)
     expect('cpu_reset: rip 0000000000100027 rflags 00000002\n' in text, text)
+    lines = run_dying(oriel, '-d', 'stats').splitlines()
+    for wanted in ('stats: vm: ram_bytes_reserved 536739840', 'stats: cpu 0: blocks_decoded 1',
+                   'stats: cpu 0: exceptions 3'):
+        expect(wanted in lines, f'-d stats: {lines}')
+    expect(all(line.startswith('stats: ') for line in set(lines) - set(plain)), f'-d stats: {lines}')
     with open('log', 'w', encoding='utf-8') as file:
         file.write('old\n')
     expect(run_dying(oriel, '-d', 'unimp', '-d', 'exec', '-D', 'log') == '', '-D leaves nothing on stderr')

@@ -48,6 +48,7 @@ static void execute(struct cpu *cpu, const struct insn *insn)
 {
 	leave_mxcsr(cpu);
 	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
+	stats_count(&cpu->stats, STAT_CALL_OUTS);
 	insn->exec(cpu, insn);
 	cpu->packed_flags = (uint16_t)flags_pack(cpu->rflags);
 	enter_mxcsr(cpu);
@@ -263,11 +264,11 @@ static void emit_stubs(struct code *code)
 	code->stubs = (size_t)(e.at - code->memory.writable);
 }
 
-struct code *code_create(size_t size)
+struct code *code_create(const char *name, size_t size)
 {
 	struct code *code = g_new0(struct code, 1);
 
-	if (!code_memory_map("translated-code", size, &code->memory, NULL)) {
+	if (!code_memory_map(name, size, &code->memory, NULL)) {
 		g_free(code);
 		return NULL;
 	}
@@ -302,6 +303,16 @@ bool code_begin(struct code *code, struct emitter *ret_emitter)
 void code_end(struct code *code, const struct emitter *emitter)
 {
 	code->used = ((size_t)(emitter->at - code->memory.writable) + 15) & ~(size_t)15;
+}
+
+size_t code_used(const struct code *code)
+{
+	return code->used;
+}
+
+const uint8_t *code_base(const struct code *code)
+{
+	return code->memory.executable;
 }
 
 const uint8_t *code_executable(const struct code *code, const uint8_t *writable)

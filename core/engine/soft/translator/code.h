@@ -43,8 +43,8 @@ static inline struct host_rm code_reg_state(unsigned reg)
 
 struct code;
 
-/* size in bytes. NULL with errno if the host gives no memory. */
-struct code *code_create(size_t size);
+/* name as in code_memory_map(), size in bytes. NULL with errno if the host gives no memory. */
+struct code *code_create(const char *name, size_t size);
 void code_destroy(struct code *code);
 
 /* Forgets all translations. */
@@ -55,6 +55,9 @@ bool code_begin(struct code *code, struct emitter *ret_emitter);
 
 /* Keeps what was emitted. */
 void code_end(struct code *code, const struct emitter *emitter);
+
+size_t code_used(const struct code *code); /* bytes */
+const uint8_t *code_base(const struct code *code); /* of the executable view */
 
 /* The place in the executable view of one in the writable view. */
 const uint8_t *code_executable(const struct code *code, const uint8_t *writable);

@@ -73,7 +73,7 @@ struct translator *translator_create(struct cpu *cpu, size_t code_size)
 	bool complete = true;
 
 	translator->cpu = cpu;
-	translator->code = code_create(code_size);
+	translator->code = code_create(cpu->perf_map ? NULL : "translated-code", code_size);
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
 		translator->jumps[set] = table_create();
 		cpu->jumps_of[set] = translator->jumps[set];
@@ -83,6 +83,8 @@ struct translator *translator_create(struct cpu *cpu, size_t code_size)
 		translator_destroy(translator);
 		return NULL;
 	}
+	perf_map_add(cpu->perf_map, code_base(translator->code), code_used(translator->code),
+			"oriel-translator");
 	return translator;
 }
 
@@ -100,6 +102,11 @@ void translator_destroy(struct translator *translator)
 	g_free(translator);
 }
 
+size_t translator_table_bytes(void)
+{
+	return sizeof(struct translator) + TLB_ALIGNED * JUMPS_SIZE;
+}
+
 void translator_clear(struct translator *translator)
 {
 	clear_tables(translator, false);
@@ -113,6 +120,7 @@ void translator_kill(struct translator *translator, struct block *block)
 	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
 		if (block->translation[set]) {
 			cpu_request(translator->cpu, CPU_REQUEST_CODE);
+			stats_count(&translator->cpu->stats, STAT_TRANSLATIONS_DROPPED);
 			block_emit_dead_end(translator->code, block,
 					code_writable(translator->code, block->translation[set]));
 			block->translation[set] = NULL;
@@ -146,6 +154,7 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 	}
 	if (unlikely(cpu->sse_native != fpu_sse_unchecked(cpu))) {
 		cpu->sse_native = !cpu->sse_native;
+		stats_count(&cpu->stats, STAT_CLEARS_SSE);
 		cpu->blocks->full = true;
 		return NULL;
 	}
@@ -162,6 +171,7 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 	}
 	struct emitter emitter;
 	if (!code_begin(translator->code, &emitter)) {
+		stats_count(&cpu->stats, STAT_CLEARS_CODE);
 		cpu->blocks->full = true;
 		return NULL;
 	}
@@ -171,7 +181,11 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 		return NULL;
 	}
 	code_end(translator->code, &emitter);
+	stats_count(&cpu->stats, STAT_BLOCKS_TRANSLATED);
+	stats_set(&cpu->stats, STAT_CODE_BYTES_USED, code_used(translator->code));
 	block->translation[set] = code_executable(translator->code, begin);
+	perf_map_add_block(cpu->perf_map, block->translation[set], (size_t)(emitter.at - begin),
+			cpu->rip);
 	return block->translation[set];
 }
 
@@ -217,6 +231,7 @@ bool translator_run(struct translator *translator, const uint8_t *entry)
 			return false;
 		}
 		enum code_exit reason = code_run(translator->code, cpu, entry);
+		stats_count(&cpu->stats, STAT_CODE_EXITS_LOOKUP + reason);
 		if (reason == CODE_EXIT_ATTEND ||
 				__atomic_load_n(&cpu->request, __ATOMIC_RELAXED)) {
 			return false;

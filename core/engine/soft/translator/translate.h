@@ -7,12 +7,16 @@
 #define CORE_ENGINE_SOFT_TRANSLATOR_TRANSLATE_H
 
 #include "core/engine/soft/block.h"
+#include "core/engine/soft/perf_map.h"
 
 struct translator;
 
 /* One for each vCPU; code_size in bytes. NULL if the host gives no memory for code. */
 struct translator *translator_create(struct cpu *cpu, size_t code_size);
 void translator_destroy(struct translator *translator);
+
+/* Bytes of its tables, beside the code. */
+size_t translator_table_bytes(void);
 
 /* Forgets all translations: the blocks they come from are being dropped. */
 void translator_clear(struct translator *translator);

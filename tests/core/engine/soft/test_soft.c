@@ -6,6 +6,7 @@
 #include "tests/harness/test.h"
 
 #include "core/base/thread.h"
+#include "core/engine/soft/soft.h"
 
 #ifndef __has_feature
 #define __has_feature(feature) 0
@@ -165,10 +166,82 @@ static void test_hypercalls(void **state)
 
 	assert_true(guest_memory_write(m->memory, GUEST_BASE, code, sizeof(code)));
 	enter_long(m, GUEST_BASE);
-	run(m);
+	machine_run(m);
 	assert_int_equal(m->report_count, 2);
 	assert_int_equal((int32_t)m->reports[0], -1000);
 	assert_int_equal(m->reports[1], 0);
+}
+
+/* A number that the engine tells of its vCPU. */
+static uint64_t statistic(struct machine *m, const char *name)
+{
+	uint64_t values[ENGINE_MAX_STATS];
+
+	soft_engine.vcpu_read_stats(m->engine->vcpus[0], values);
+	for (unsigned i = 0; soft_engine.vcpu_stats[i].name; i++) {
+		if (strcmp(soft_engine.vcpu_stats[i].name, name) == 0) {
+			return values[i];
+		}
+	}
+	fail_msg("no %s", name);
+	return 0;
+}
+
+static void test_statistics(void **state)
+{
+	struct machine *m = *state;
+	bool translated = m->engine->config.tb_size > 0;
+	uint64_t values[ENGINE_MAX_STATS];
+
+	assert_true(guest_memory_write(
+			m->memory, GUEST_BASE, guest_code, (size_t)(guest_code_end - guest_code)));
+	machine_enter_real(m, GUEST_BASE);
+	machine_run(m);
+	assert_true(statistic(m, "blocks_decoded") > 10);
+	assert_true(statistic(m, "instructions_interpreted") > 100);
+	assert_true(statistic(m, "tlb_read_misses") > 0);
+	assert_true(statistic(m, "tlb_write_misses") > 0);
+	assert_true(statistic(m, "tlb_fetch_misses") > 0);
+	assert_true(statistic(m, "tlb_flushes") > 0);
+	assert_true(statistic(m, "blocks_overwritten") > 0); /* the patched instruction */
+	assert_int_equal(statistic(m, "interrupts"), 2); /* the two timers */
+	assert_int_equal(statistic(m, "page_faults"), 1);
+	assert_int_equal(statistic(m, "exceptions"), 2); /* UD2, CLI */
+	assert_true(statistic(m, "halts") >= 1);
+	assert_int_equal(statistic(m, "hypercalls"), 0);
+	assert_true(statistic(m, "block_bytes_used") > 0);
+	assert_true(statistic(m, "block_bytes") >= statistic(m, "block_bytes_used"));
+	assert_int_equal(statistic(m, "code_bytes"), translated ? MiB : 0);
+	assert_true(statistic(m, "tlb_bytes") > 0);
+	assert_true(statistic(m, "table_bytes") > 0);
+	soft_engine.read_stats(m->engine, values);
+	assert_string_equal(soft_engine.stats[0].name, "ram_bytes_reserved");
+	assert_int_equal(values[0], MACHINE_RAM_SIZE);
+}
+
+/* A loop is worth translating, and each turn of it asks to be attended to. */
+static void test_translated_statistics(void **state)
+{
+	static const uint8_t code[] = {0xba, 0x00, 0x05, 0x00, 0x00, /* mov edx, REPORT */
+			0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+			0x0f, 0xa2, /* cpuid */
+			0xba, 0x00, 0x05, 0x00, 0x00, /* mov edx, REPORT */
+			0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+			0x89, 0xc8, 0xff, 0xc9, 0x75, 0xfa, /* mov eax, ecx; dec ecx; jnz */
+			0x48, 0xff, 0x04, 0x25, 0x00, 0xa0, 0x00, 0x00, /* inc qword [0xa000] */
+			0x81, 0x3c, 0x25, 0x00, 0xa0, 0x00, 0x00, 0x64, 0x00, 0x00,
+			0x00, /* cmp, 100 */
+			0x72, 0xd9, /* jb to the cpuid */
+			0xff, 0xc2, 0xef, 0xeb, 0xfe}; /* inc edx; out dx, eax; jmp to itself */
+	struct machine *m = *state;
+
+	assert_true(guest_memory_write(m->memory, GUEST_BASE, code, sizeof(code)));
+	enter_long(m, GUEST_BASE);
+	machine_run(m);
+	assert_true(statistic(m, "blocks_translated") >= 2);
+	assert_true(statistic(m, "code_bytes_used") > 0);
+	assert_true(statistic(m, "call_outs") >= 50);
+	assert_true(statistic(m, "code_exits_link") > 0);
 }
 
 int main(void)
@@ -178,6 +251,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_boot, setup_translated, teardown),
 		cmocka_unit_test_setup_teardown(test_triple_fault, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hypercalls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_statistics, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_statistics, setup_translated, teardown),
+		cmocka_unit_test_setup_teardown(
+				test_translated_statistics, setup_translated, teardown),
 #if !__has_feature(thread_sanitizer)
 		cmocka_unit_test_setup_teardown(test_code_written_by_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -31,7 +31,7 @@ static struct translated translated;
 
 void translated_start(struct cpu *cpu)
 {
-	translated.code = code_create(CODE_SIZE);
+	translated.code = code_create("test", CODE_SIZE);
 	assert_non_null(translated.code);
 	translated.jumps = g_new0(struct jump, JUMPS);
 	translated.jumps[0].minus = 1;
