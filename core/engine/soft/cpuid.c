@@ -246,9 +246,9 @@ static struct cpuid_result query_hypervisor(const struct cpu *cpu, uint32_t leaf
 	switch (leaf) {
 	case LEAF_HYPERVISOR:
 		return text(LEAF_HYPERVISOR_TIMING,
-				pv_features(cpu) ? "KVMKVMKVM\0\0" : "OrielOriel\0", false);
+				pv_offered(cpu) ? "KVMKVMKVM\0\0" : "OrielOriel\0", false);
 	case LEAF_HYPERVISOR + 1:
-		return (struct cpuid_result){.eax = pv_features(cpu)};
+		return (struct cpuid_result){.eax = cpu->features.words[CPU_WORD_KVM]};
 	case LEAF_HYPERVISOR_TIMING:
 		return (struct cpuid_result){.eax = (uint32_t)(cpu->tsc_hz / 1000),
 				.ebx = (uint32_t)(cpu->tsc_hz / 1000)};

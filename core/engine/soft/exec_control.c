@@ -211,7 +211,7 @@ void exec_hlt(struct cpu *cpu, const struct insn *insn)
 void exec_hypercall(struct cpu *cpu, const struct insn *insn)
 {
 	(void)insn;
-	if (!pv_features(cpu)) {
+	if (!pv_offered(cpu)) {
 		cpu_raise_ud(cpu);
 	}
 	pv_hypercall(cpu);

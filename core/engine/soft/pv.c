@@ -32,11 +32,6 @@
 /* Errors of hypercalls, negated; the others are errno's. */
 #define ERROR_NO_CALL 1000
 
-#define FEATURES \
-	(PV_FEATURE_CLOCK | PV_FEATURE_NO_IO_DELAY | PV_FEATURE_CLOCK_NEW | \
-			PV_FEATURE_STEAL_TIME | PV_FEATURE_EOI | PV_FEATURE_UNHALT | \
-			PV_FEATURE_TLB_FLUSH | PV_FEATURE_SEND_IPI | PV_FEATURE_CLOCK_STABLE)
-
 /* Steal time is written at an interrupt, if the last time was so long ago. */
 #define ACCOUNT_NS 1000000
 
@@ -81,10 +76,14 @@ enum pv_request {
 	PV_REQUEST_CLOCK = 1 << 1, /* whether the clocks agree may have changed */
 };
 
-uint32_t pv_features(const struct cpu *cpu)
+bool pv_offered(const struct cpu *cpu)
 {
-	(void)cpu;
-	return (uint32_t)FEATURES;
+	return cpu->features.words[CPU_WORD_KVM] != 0;
+}
+
+static bool offers(const struct cpu *cpu, enum cpu_feature feature)
+{
+	return cpu_features_has(&cpu->features, feature);
 }
 
 void pv_reset(struct cpu *cpu)
@@ -184,7 +183,7 @@ static struct system_time read_clock(const struct cpu *cpu)
 	};
 
 	clock_scale(cpu->tsc_hz, &time.mul, &time.shift);
-	if ((pv_features(cpu) & PV_FEATURE_CLOCK_STABLE) && clocks_agree(cpu)) {
+	if (offers(cpu, CPU_FEATURE_KVM_CLOCK_STABLE) && clocks_agree(cpu)) {
 		time.flags = SYSTEM_TIME_STABLE;
 	}
 	return time;
@@ -459,33 +458,33 @@ void pv_attend(struct cpu *cpu)
 	}
 }
 
-/* The feature that a register belongs to; 0: it is none of ours. */
-static uint32_t msr_feature(uint32_t msr)
+/* The feature that a register belongs to; CPU_FEATURE_NONE: it is none of ours. */
+static enum cpu_feature msr_feature(uint32_t msr)
 {
 	switch (msr) {
 	case MSR_WALL_CLOCK:
 	case MSR_SYSTEM_TIME:
-		return PV_FEATURE_CLOCK;
+		return CPU_FEATURE_KVM_CLOCK;
 	case MSR_WALL_CLOCK_NEW:
 	case MSR_SYSTEM_TIME_NEW:
-		return PV_FEATURE_CLOCK_NEW;
+		return CPU_FEATURE_KVM_CLOCK2;
 	case MSR_STEAL_TIME:
-		return PV_FEATURE_STEAL_TIME;
+		return CPU_FEATURE_KVM_STEAL_TIME;
 	case MSR_EOI:
-		return PV_FEATURE_EOI;
+		return CPU_FEATURE_KVM_PV_EOI;
 	default:
-		return 0;
+		return CPU_FEATURE_NONE;
 	}
 }
 
 bool pv_is_msr(uint32_t msr)
 {
-	return msr_feature(msr) != 0;
+	return msr_feature(msr) != CPU_FEATURE_NONE;
 }
 
 bool pv_msr_read(const struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 {
-	if (!(pv_features(cpu) & msr_feature(msr))) {
+	if (!offers(cpu, msr_feature(msr))) {
 		return false;
 	}
 	switch (msr) {
@@ -508,7 +507,7 @@ bool pv_msr_read(const struct cpu *cpu, uint32_t msr, uint64_t *ret_value)
 
 bool pv_msr_write(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
-	if (!(pv_features(cpu) & msr_feature(msr))) {
+	if (!offers(cpu, msr_feature(msr))) {
 		return false;
 	}
 	switch (msr) {
@@ -560,8 +559,6 @@ static int64_t send_ipis(struct cpu *cpu, const struct hypercall *call)
 
 static int64_t answer(struct cpu *cpu, const struct hypercall *call)
 {
-	uint32_t features = pv_features(cpu);
-
 	if (cpu->cpl != 0) {
 		return -EPERM;
 	}
@@ -569,9 +566,10 @@ static int64_t answer(struct cpu *cpu, const struct hypercall *call)
 	case CALL_VAPIC_POLL_IRQ:
 		return 0;
 	case CALL_KICK_CPU:
-		return features & PV_FEATURE_UNHALT ? kick(cpu, call->argument[1]) : -ERROR_NO_CALL;
+		return offers(cpu, CPU_FEATURE_KVM_PV_UNHALT) ? kick(cpu, call->argument[1])
+							      : -ERROR_NO_CALL;
 	case CALL_SEND_IPI:
-		return features & PV_FEATURE_SEND_IPI ? send_ipis(cpu, call) : -ERROR_NO_CALL;
+		return offers(cpu, CPU_FEATURE_KVM_PV_IPI) ? send_ipis(cpu, call) : -ERROR_NO_CALL;
 	default:
 		return -ERROR_NO_CALL;
 	}

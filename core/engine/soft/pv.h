@@ -16,17 +16,6 @@
 
 struct cpu;
 
-/* Bits of CPUID 40000001H, EAX. */
-#define PV_FEATURE_CLOCK BIT(0) /* at MSRs 11H and 12H */
-#define PV_FEATURE_NO_IO_DELAY BIT(1)
-#define PV_FEATURE_CLOCK_NEW BIT(3) /* at MSRs 4B564D00H and 4B564D01H */
-#define PV_FEATURE_STEAL_TIME BIT(5)
-#define PV_FEATURE_EOI BIT(6)
-#define PV_FEATURE_UNHALT BIT(7)
-#define PV_FEATURE_TLB_FLUSH BIT(9)
-#define PV_FEATURE_SEND_IPI BIT(11)
-#define PV_FEATURE_CLOCK_STABLE BIT(24)
-
 /* A vCPU's share. Zero: nothing is enabled. */
 struct pv {
 	uint64_t wall_clock, system_time, steal_time, eoi; /* MSRs, as the guest wrote them */
@@ -39,8 +28,8 @@ struct pv {
 	uint64_t stolen, reported; /* ns of steal time, and how much of it the guest was told */
 };
 
-/* What is offered: CPUID 40000001H, EAX. 0: no signature, no registers, no hypercalls. */
-uint32_t pv_features(const struct cpu *cpu);
+/* Whether the guest is offered any of it, by -cpu; else there are no signature, registers or hypercalls. */
+bool pv_offered(const struct cpu *cpu);
 
 /* Power-up and INIT: nothing is enabled, and memory is left alone. While the vCPU stands still. */
 void pv_reset(struct cpu *cpu);

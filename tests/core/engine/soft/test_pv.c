@@ -126,6 +126,44 @@ static void test_offered(void **state)
 	assert_int_equal(leaf.edx, 0); /* vCPUs may be preempted */
 }
 
+/* What -cpu takes away is not there. */
+static void test_not_offered(void **state)
+{
+	static const struct {
+		enum cpu_feature feature;
+		uint32_t msr;
+	} registers[] = {
+			{CPU_FEATURE_KVM_CLOCK, MSR_SYSTEM_TIME},
+			{CPU_FEATURE_KVM_CLOCK, MSR_WALL_CLOCK},
+			{CPU_FEATURE_KVM_CLOCK2, MSR_SYSTEM_TIME_NEW},
+			{CPU_FEATURE_KVM_CLOCK2, MSR_WALL_CLOCK_NEW},
+			{CPU_FEATURE_KVM_STEAL_TIME, MSR_STEAL_TIME},
+			{CPU_FEATURE_KVM_PV_EOI, MSR_EOI},
+	};
+	struct world *w = *state;
+	struct cpu *cpu = w->f->cpu;
+	uint64_t value;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(registers); i++) {
+		cpu_features_set(&cpu->features, registers[i].feature, false);
+		assert_false(msr_read(cpu, registers[i].msr, &value));
+		assert_false(msr_write(cpu, registers[i].msr, 0));
+		cpu_features_set(&cpu->features, registers[i].feature, true);
+		assert_true(msr_write(cpu, registers[i].msr, 0));
+	}
+	/* A clock that may differ between processors says so. */
+	cpu_features_set(&cpu->features, CPU_FEATURE_KVM_CLOCK_STABLE, false);
+	set(cpu, MSR_SYSTEM_TIME_NEW, CLOCK | 1);
+	assert_int_equal(w->f->ram[CLOCK + 29], 0);
+	/* kvm=off: somebody else's signature, and no hypercalls. */
+	cpu->features.words[CPU_WORD_KVM] = 0;
+	struct cpuid_result leaf = cpuid_query(cpu, 0x40000000, 0);
+	assert_memory_not_equal(&leaf.ebx, "KVM", 3);
+	assert_int_equal(leaf.eax, 0x40000010);
+	assert_int_equal(cpuid_query(cpu, 0x40000001, 0).eax, 0);
+	assert_int_equal(FAULT_OF(cpu, exec_hypercall(cpu, NULL)), X86_VECTOR_UD);
+}
+
 static const struct {
 	const char *name;
 	uint32_t msr;
@@ -618,6 +656,12 @@ static void test_hypercalls(void **state)
 	w->other->request = 0;
 	assert_int_equal(call(cpus[0], CALL_SEND_IPI, 2, 0, 0, 0x400), 1);
 	assert_int_equal(w->other->request, CPU_REQUEST_NMI);
+	/* Not without the feature. */
+	fixture_enter_long_mode(w->f, 0);
+	cpu_features_set(&cpus[0]->features, CPU_FEATURE_KVM_PV_IPI, false);
+	assert_int_equal(call(cpus[0], CALL_SEND_IPI, 3, 0, 0, 0x50), NO_CALL);
+	cpu_features_set(&cpus[0]->features, CPU_FEATURE_KVM_PV_UNHALT, false);
+	assert_int_equal(call(cpus[0], CALL_KICK_CPU, 0, 1, 0, 0), NO_CALL);
 	/* The kernel's only. */
 	fixture_enter_long_mode(w->f, 3);
 	assert_int_equal(call(cpus[0], CALL_SEND_IPI, 3, 0, 0, 0x50), -EPERM);
@@ -676,6 +720,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 			cmocka_unit_test_setup_teardown(test_offered, setup, teardown),
+			cmocka_unit_test_setup_teardown(test_not_offered, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_registers, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_clock, setup, teardown),
 			cmocka_unit_test_setup_teardown(

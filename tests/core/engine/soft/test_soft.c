@@ -172,6 +172,27 @@ static void test_hypercalls(void **state)
 	assert_int_equal(m->reports[1], 0);
 }
 
+/* A clock in the page that runs, over and over: whoever writes it must not wait for itself. */
+static void test_structure_among_code(void **state)
+{
+	static const uint8_t code[] = {0xb9, 0x01, 0x4d, 0x56,
+			0x4b, /* mov ecx, system time's MSR */
+			0x31, 0xd2, /* xor edx, edx */
+			0xbb, 0x64, 0x00, 0x00, 0x00, /* mov ebx, 100 */
+			0xb8, 0x01, 0x81, 0x00, 0x00, /* mov eax, GUEST_BASE + 0x101 */
+			0x0f, 0x30, 0xff, 0xcb, 0x75, 0xf5, /* wrmsr; dec ebx; jnz to the mov eax */
+			0xba, 0x00, 0x05, 0x00, 0x00, /* mov edx, REPORT */
+			0x8b, 0x04, 0x25, 0x00, 0x81, 0x00, 0x00, /* mov eax, [its version] */
+			0xef, 0xff, 0xc2, 0xef, 0xeb, 0xfe}; /* out; inc edx; out; jmp to itself */
+	struct machine *m = *state;
+
+	assert_true(guest_memory_write(m->memory, GUEST_BASE, code, sizeof(code)));
+	enter_long(m, GUEST_BASE);
+	machine_run(m);
+	assert_int_equal(m->report_count, 1);
+	assert_int_equal(m->reports[0], 200);
+}
+
 /* A number that the engine tells of its vCPU. */
 static uint64_t statistic(struct machine *m, const char *name)
 {
@@ -251,6 +272,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_boot, setup_translated, teardown),
 		cmocka_unit_test_setup_teardown(test_triple_fault, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hypercalls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_structure_among_code, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+				test_structure_among_code, setup_translated, teardown),
 		cmocka_unit_test_setup_teardown(test_statistics, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_statistics, setup_translated, teardown),
 		cmocka_unit_test_setup_teardown(
