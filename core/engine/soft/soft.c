@@ -238,6 +238,9 @@ static void soft_finish(struct engine *engine)
 		guest_mapping_unmap(memory, &g_array_index(soft->kept, struct guest_mapping, i), 0);
 	}
 	irq_pump_destroy(soft->pump);
+	for (guint i = 0; soft->cpus && i < soft->cpus->len && log_wants(LOG_ITEM_STATS); i++) {
+		stats_log_call_outs(&((struct cpu *)g_ptr_array_index(soft->cpus, i))->stats, i);
+	}
 	if (soft->cpus) {
 		g_ptr_array_free(soft->cpus, TRUE);
 	}

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/soft/stats.h"
 
+#include "core/base/log.h"
+
+#include <inttypes.h>
+
 #define COUNTER(text) \
 	{ \
 		.name = (text), .type = ENGINE_STAT_CUMULATIVE \
@@ -49,5 +53,44 @@ void stats_read(const struct stats *stats, uint64_t *ret_values)
 {
 	for (unsigned i = 0; i < STAT_COUNT; i++) {
 		ret_values[i] = __atomic_load_n(&stats->values[i], __ATOMIC_RELAXED);
+	}
+}
+
+#define CALL_OUTS_LOGGED 10
+
+static const char *const maps[STATS_MAPS] = {
+		[INSN_MAP_LEGACY] = "",
+		[INSN_MAP_0F] = "0f ",
+		[INSN_MAP_0F38] = "0f 38 ",
+		[INSN_MAP_0F3A] = "0f 3a ",
+};
+
+/* The opcode with most call-outs below the given count, or as many and a higher number; UINT_MAX if there is none. */
+static unsigned next_most(const uint64_t *counts, unsigned after)
+{
+	unsigned best = UINT_MAX;
+
+	for (unsigned i = 0; i < STATS_MAPS * 256; i++) {
+		bool later = after == UINT_MAX || counts[i] < counts[after] ||
+			     (counts[i] == counts[after] && i > after);
+		if (counts[i] > 0 && later && (best == UINT_MAX || counts[i] > counts[best])) {
+			best = i;
+		}
+	}
+	return best;
+}
+
+void stats_log_call_outs(const struct stats *stats, unsigned cpu)
+{
+	const uint64_t *counts = stats->call_outs[0];
+	unsigned at = UINT_MAX;
+
+	for (unsigned i = 0; i < CALL_OUTS_LOGGED; i++) {
+		at = next_most(counts, at);
+		if (at == UINT_MAX) {
+			return;
+		}
+		log_item(LOG_ITEM_STATS, "stats: cpu %u: call_outs of %s%02x %" PRIu64, cpu,
+				maps[at / 256], at % 256, counts[at]);
 	}
 }

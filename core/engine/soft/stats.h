@@ -7,6 +7,7 @@
 #define CORE_ENGINE_SOFT_STATS_H
 
 #include "core/engine/engine.h"
+#include "core/engine/soft/decode.h"
 
 /* In the order of stats_table. */
 enum stat {
@@ -44,8 +45,13 @@ enum stat {
 	STAT_COUNT,
 };
 
+/* Opcode maps that call-outs are counted in. */
+#define STATS_MAPS 4
+
 struct stats {
 	uint64_t values[STAT_COUNT]; /* by enum stat; written by the vCPU, atomically */
+	uint64_t call_outs[STATS_MAPS]
+			  [256]; /* by map and opcode; the vCPU's only, until it is gone */
 };
 
 /* What they are called; NULL ends it. */
@@ -60,6 +66,16 @@ static inline void stats_count(struct stats *stats, enum stat which)
 {
 	stats_set(stats, which, stats->values[which] + 1);
 }
+
+/* An instruction that translated code has executed for it. */
+static inline void stats_call_out(struct stats *stats, const struct insn *insn)
+{
+	stats_count(stats, STAT_CALL_OUTS);
+	stats->call_outs[insn->map % STATS_MAPS][insn->opcode]++;
+}
+
+/* Lines of -d stats: the instructions that were called out most. The vCPU runs no more. */
+void stats_log_call_outs(const struct stats *stats, unsigned cpu);
 
 /* Any thread. ret_values: STAT_COUNT of them. */
 void stats_read(const struct stats *stats, uint64_t *ret_values);

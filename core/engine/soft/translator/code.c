@@ -48,7 +48,7 @@ static void execute(struct cpu *cpu, const struct insn *insn)
 {
 	leave_mxcsr(cpu);
 	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
-	stats_count(&cpu->stats, STAT_CALL_OUTS);
+	stats_call_out(&cpu->stats, insn);
 	insn->exec(cpu, insn);
 	cpu->packed_flags = (uint16_t)flags_pack(cpu->rflags);
 	enter_mxcsr(cpu);
