@@ -79,5 +79,10 @@ def median(results, key):
     return statistics.median(found) if found else float("nan")
 
 
+def best(results, key):
+    """The same, the least of them."""
+    return min((figures[key] for figures in results if key in figures), default=float("nan"))
+
+
 def load():
     return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
