@@ -96,6 +96,11 @@ enum x86_segment_reg {
 #define X86_EFER_LMA BIT(10)
 #define X86_EFER_NXE BIT(11)
 
+/* XCR0 */
+#define X86_XCR0_X87 BIT(0)
+#define X86_XCR0_SSE BIT(1)
+#define X86_XCR0_AVX BIT(2)
+
 enum x86_vector {
 	X86_VECTOR_DE = 0,
 	X86_VECTOR_DB = 1,

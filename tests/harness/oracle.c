@@ -40,7 +40,9 @@
 #define CTX_USE_FX 148
 #define CTX_FAR_INSN 152
 #define CTX_MODE_32 160
+#define CTX_USE_YMM 164
 #define CTX_FX 192
+#define CTX_YMM 704
 
 /* Linux's selectors. */
 #define CS_64 0x33
@@ -58,7 +60,9 @@ struct context {
 		uint16_t selector;
 	} far_insn; /* where 32-bit code starts */
 	uint32_t mode_32;
+	uint32_t use_ymm;
 	struct oracle_fx fx;
+	uint8_t ymm_high[16][16];
 };
 _Static_assert(offsetof(struct context, rflags) == CTX_RFLAGS, "layout");
 _Static_assert(offsetof(struct context, host_rsp) == CTX_HOST_RSP, "layout");
@@ -66,7 +70,9 @@ _Static_assert(offsetof(struct context, host_mxcsr) == CTX_HOST_MXCSR, "layout")
 _Static_assert(offsetof(struct context, use_fx) == CTX_USE_FX, "layout");
 _Static_assert(offsetof(struct context, far_insn) == CTX_FAR_INSN, "layout");
 _Static_assert(offsetof(struct context, mode_32) == CTX_MODE_32, "layout");
+_Static_assert(offsetof(struct context, use_ymm) == CTX_USE_YMM, "layout");
 _Static_assert(offsetof(struct context, fx) == CTX_FX, "layout");
+_Static_assert(offsetof(struct context, ymm_high) == CTX_YMM, "layout");
 
 struct oracle {
 	uint8_t *region; /* as executed */
@@ -103,6 +109,13 @@ static struct oracle *latest; /* the one there is */
 #define LOAD_REG(reg, offset) "	mov " CTX(offset) ", %" reg "\n"
 #define SAVE_REG(reg, offset) "	mov %" reg ", " CTX(offset) "\n"
 
+#define EACH_YMM(OP) \
+	OP("0") OP("1") OP("2") OP("3") OP("4") OP("5") OP("6") OP("7") OP("8") OP("9") OP("10") \
+	OP("11") OP("12") OP("13") OP("14") OP("15")
+#define LOAD_YMM(n) \
+	"	vinsertf128 $1, " CTX(STR(CTX_YMM) " + 16 * " n) ", %ymm" n ", %ymm" n "\n"
+#define SAVE_YMM(n) "	vextractf128 $1, %ymm" n ", " CTX(STR(CTX_YMM) " + 16 * " n) "\n"
+
 /* Copied into the region as a whole. Entered by a call; leaves by ret from any of its exits. */
 extern const uint8_t oracle_stub[], oracle_stub_exit[], oracle_stub_abort[], oracle_stub_end[];
 __asm__("	.text\n"
@@ -118,6 +131,9 @@ __asm__("	.text\n"
 	"	cmpl $0, " CTX(STR(CTX_USE_FX)) "\n"
 	"	je 1f\n"
 	"	fxrstor64 " CTX(STR(CTX_FX)) "\n"
+	"	cmpl $0, " CTX(STR(CTX_USE_YMM)) "\n"
+	"	je 1f\n"
+	EACH_YMM(LOAD_YMM)
 	"1:	cmpl $0, " CTX(STR(CTX_MODE_32)) "\n"
 	"	push " CTX(STR(CTX_RFLAGS)) "\n"
 	"	jne 2f\n"
@@ -135,6 +151,10 @@ __asm__("	.text\n"
 	"	cmpl $0, " CTX(STR(CTX_USE_FX)) "\n"
 	"	je oracle_stub_abort\n"
 	"	fxsave64 " CTX(STR(CTX_FX)) "\n"
+	"	cmpl $0, " CTX(STR(CTX_USE_YMM)) "\n"
+	"	je oracle_stub_abort\n"
+	EACH_YMM(SAVE_YMM)
+	"	vzeroupper\n"
 	"oracle_stub_abort:\n" /* after a fault: the handler has taken the state, rsp is not ours yet */
 	"	mov " CTX(STR(CTX_HOST_RSP)) ", %rsp\n"
 	"	cld\n"
@@ -180,6 +200,19 @@ static bool is_branch_landing(const struct oracle *oracle, uint64_t trap, uint64
 	       (offset < INSN_OFFSET || offset >= INSN_OFFSET + oracle->len);
 }
 
+/* From a signal frame, which has the image of XSAVE in its standard form. */
+static void take_ymm(struct context *context, const uint8_t *image)
+{
+	uint64_t states;
+
+	memcpy(&states, image + 512, sizeof(states));
+	if (states & X86_XCR0_AVX) {
+		memcpy(context->ymm_high, image + 576, sizeof(context->ymm_high));
+	} else {
+		memset(context->ymm_high, 0, sizeof(context->ymm_high));
+	}
+}
+
 static void take_state(struct oracle *oracle, const ucontext_t *uc)
 {
 	const greg_t *gregs = uc->uc_mcontext.gregs;
@@ -192,6 +225,9 @@ static void take_state(struct oracle *oracle, const ucontext_t *uc)
 	context->rflags = (uint64_t)gregs[REG_EFL];
 	if (context->use_fx) {
 		memcpy(&context->fx, uc->uc_mcontext.fpregs, offsetof(struct oracle_fx, reserved1));
+	}
+	if (context->use_ymm) {
+		take_ymm(context, (const uint8_t *)uc->uc_mcontext.fpregs);
 	}
 	oracle->rip = (uint64_t)gregs[REG_RIP];
 	if (is_branch_landing(oracle, trap, oracle->rip)) {
@@ -437,8 +473,12 @@ bool oracle_run(struct oracle *oracle, const uint8_t *bytes, size_t len, struct 
 	}
 	context->rflags = (state->rflags & flag_mask) | X86_FLAG_FIXED | X86_FLAG_IF;
 	context->use_fx = flags & ORACLE_FX;
+	context->use_ymm = flags & ORACLE_YMM;
 	if (context->use_fx) {
 		context->fx = state->fx;
+	}
+	if (context->use_ymm) {
+		memcpy(context->ymm_high, state->ymm_high, sizeof(context->ymm_high));
 	}
 	oracle->fault = (struct oracle_fault){.vector = ORACLE_NO_FAULT};
 	oracle->rip = oracle_code_address(oracle) + len;
@@ -457,6 +497,9 @@ bool oracle_run(struct oracle *oracle, const uint8_t *bytes, size_t len, struct 
 	state->rip = oracle->rip;
 	if (context->use_fx) {
 		state->fx = context->fx;
+	}
+	if (context->use_ymm) {
+		memcpy(state->ymm_high, context->ymm_high, sizeof(state->ymm_high));
 	}
 	*ret_fault = oracle->fault;
 	return oracle->fault.vector == ORACLE_NO_FAULT;

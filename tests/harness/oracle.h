@@ -35,6 +35,7 @@ struct oracle_state {
 	uint64_t rip; /* out only: after the instruction; where it stands if it faulted */
 	struct oracle_fx
 			fx; /* used only with ORACLE_FX; MXCSR bits that the host reserves must be clear */
+	uint8_t ymm_high[16][16]; /* upper halves of YMM; used only with ORACLE_YMM */
 };
 
 enum oracle_flag {
@@ -44,6 +45,8 @@ enum oracle_flag {
 	 * are not usable. Only the low halves of the first eight registers count; the others read as zero afterwards.
 	 */
 	ORACLE_32BIT = 1 << 1,
+	ORACLE_YMM = 1
+		     << 2, /* with ORACLE_FX: the upper halves of YMM, too. The host must have AVX */
 };
 
 #define ORACLE_NO_FAULT 0xff

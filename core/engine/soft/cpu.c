@@ -58,6 +58,7 @@ static const struct {
 		{X86_CR4_OSXMMEXCPT, CPU_FEATURE_SSE},
 		{X86_CR4_UMIP, CPU_FEATURE_UMIP},
 		{X86_CR4_FSGSBASE, CPU_FEATURE_FSGSBASE},
+		{X86_CR4_OSXSAVE, CPU_FEATURE_XSAVE},
 		{X86_CR4_SMEP, CPU_FEATURE_SMEP},
 		{X86_CR4_SMAP, CPU_FEATURE_SMAP},
 };
@@ -251,6 +252,8 @@ static void reset_power_up(struct cpu *cpu)
 	cpu->fx.ftw = 0xff;
 	cpu->fx.mxcsr = MXCSR_DEFAULT;
 	cpu->fx.mxcsr_mask = MXCSR_MASK;
+	memset(cpu->ymm_high, 0, sizeof(cpu->ymm_high));
+	cpu->xcr0 = X86_XCR0_X87;
 	memset(&cpu->msr, 0, sizeof(cpu->msr));
 	cpu->msr.pat = PAT_DEFAULT;
 	cpu->msr.mtrr_def_type = MTRR_DEF_TYPE_DEFAULT;

@@ -188,6 +188,8 @@ struct cpu { /* NOLINT(clang-analyzer-optin.performance.Padding): what is hot co
 	enum cpu_activity activity;
 
 	struct cpu_fx fx;
+	uint8_t ymm_high[16][16]; /* upper halves of YMM0-15; the lower ones are fx.xmm */
+	uint64_t xcr0; /* which state XSAVE saves and AVX may use: X86_XCR0_* */
 
 	struct {
 		uint64_t star, lstar, cstar, sfmask;

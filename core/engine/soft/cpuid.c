@@ -2,6 +2,7 @@
 #include "core/engine/soft/cpuid.h"
 
 #include "core/engine/soft/apic.h"
+#include "core/engine/soft/fpu.h"
 #include "core/engine/soft/walk.h"
 
 #include <cpuid.h>
@@ -18,6 +19,7 @@
 #define LINEAR_BITS 48
 
 /* Bits that follow the processor's state. */
+#define F1_ECX_OSXSAVE BIT(27)
 #define F1_EDX_APIC BIT(9)
 #define F1_EDX_HTT BIT(28) /* more than one logical processor in the package */
 #define FX1_EDX_SYSCALL BIT(11)
@@ -121,6 +123,9 @@ static struct cpuid_result leaf_features(const struct cpu *cpu)
 			.edx = cpu->features.words[CPU_WORD_1_EDX],
 	};
 
+	if (cpu->cr4 & X86_CR4_OSXSAVE) {
+		result.ecx |= (uint32_t)F1_ECX_OSXSAVE;
+	}
 	if (cpu->count > 1) {
 		result.edx |= (uint32_t)F1_EDX_HTT;
 	}
@@ -174,6 +179,36 @@ static struct cpuid_result leaf_cache(const struct cpu *cpu, uint32_t subleaf)
 			.ebx = (caches[subleaf].ways - 1) << 22 | 63,
 			.ecx = caches[subleaf].sets - 1,
 	};
+}
+
+/* What XSAVE saves, and where. SDM vol. 1, 13.2. */
+static struct cpuid_result leaf_xsave(const struct cpu *cpu, uint32_t subleaf)
+{
+	uint64_t states = fpu_states(cpu);
+	bool compacts = cpu_has(cpu, CPU_FEATURE_XSAVEC);
+
+	if (!cpu_has(cpu, CPU_FEATURE_XSAVE)) {
+		return (struct cpuid_result){0};
+	}
+	switch (subleaf) {
+	case 0:
+		return (struct cpuid_result){
+				.eax = (uint32_t)states,
+				.ebx = fpu_image_size(cpu->xcr0),
+				.ecx = fpu_image_size(states),
+		};
+	case 1:
+		return (struct cpuid_result){
+				.eax = cpu->features.words[CPU_WORD_D_1_EAX],
+				.ebx = compacts ? fpu_image_size(cpu->xcr0) : 0,
+		};
+	case 2:
+		return states & X86_XCR0_AVX ? (struct cpuid_result){.eax = FPU_AVX_SIZE,
+							       .ebx = FPU_AVX_OFFSET}
+					     : (struct cpuid_result){0};
+	default:
+		return (struct cpuid_result){0};
+	}
 }
 
 /* Extended topology: one package, in which every vCPU is a core of its own. */
@@ -232,6 +267,8 @@ static struct cpuid_result query_basic(const struct cpu *cpu, uint32_t leaf, uin
 		return leaf_structured(cpu, subleaf);
 	case 0xb:
 		return leaf_topology(cpu, subleaf);
+	case 0xd:
+		return leaf_xsave(cpu, subleaf);
 	case 0x15:
 		return leaf_tsc(cpu);
 	case 0x16:

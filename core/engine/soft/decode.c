@@ -6,7 +6,9 @@
  */
 #include "core/engine/soft/decode.h"
 
+#include "core/engine/soft/avx.h"
 #include "core/engine/soft/decode_tables.h"
+#include "core/engine/soft/native.h"
 #include "core/engine/x86.h"
 
 #include <string.h>
@@ -32,6 +34,7 @@ struct cursor {
 	bool long64;
 	bool bad_vex; /* VEX with a prefix it does not go with */
 	bool vex_register; /* VEX.vvvv names one, if only by mistake */
+	struct decode_entry avx; /* what avx.h says of the instruction, as a row of the tables */
 };
 
 enum prefix_kind {
@@ -153,6 +156,7 @@ static void take_vex_prefix(struct cursor *at, struct insn *insn, unsigned *ret_
 		rex = ((~first >> 5) & 7) | (last & 0x80 ? REX_W : 0);
 	}
 	*ret_wide = last & 4;
+	bool vex_w = three_bytes && (last & 0x80);
 	at->bad_vex = at->prefixes & (INSN_PREFIX_LOCK | INSN_PREFIX_REP | INSN_PREFIX_REPNE |
 						     INSN_PREFIX_OPSIZE | INSN_PREFIX_REX);
 	/* Outside 64-bit mode there are eight registers and W means nothing. */
@@ -160,36 +164,67 @@ static void take_vex_prefix(struct cursor *at, struct insn *insn, unsigned *ret_
 	insn->vex_reg = (uint8_t)((~last >> 3) & (at->long64 ? 15 : 7));
 	at->vex_register = ~last & 0x78;
 	at->prefixes &= (uint32_t)(INSN_PREFIX_SEGMENT | INSN_PREFIX_ADDRSIZE);
-	at->prefixes |= INSN_PREFIX_VEX | mandatory[last & 3] |
-			(at->rex & REX_W ? INSN_PREFIX_REX_W : 0);
+	at->prefixes |= INSN_PREFIX_VEX | mandatory[last & 3] | (vex_w ? INSN_PREFIX_REX_W : 0) |
+			(*ret_wide ? INSN_PREFIX_VEX_L : 0);
+}
+
+/* Puts a row of avx.h into the terms of the tables. */
+static void describe_avx(
+		struct decode_entry *entry, const struct avx_desc *desc, bool is_256, bool wide)
+{
+	bool to_memory = desc->form == AVX_FORM_MR || desc->form == AVX_FORM_MVR;
+	bool no_register = desc->form == AVX_FORM_RM || desc->form == AVX_FORM_MR;
+	unsigned memory = to_memory ? DECODE_WRITES : DECODE_READS;
+
+	*entry = (struct decode_entry){
+			.insn_class = INSN_CLASS_AVX,
+			.size = DECODE_SIZE_Y,
+			.immediate = desc->flags & AVX_FLAG_IMM8 ? DECODE_IMM_U8 : DECODE_IMM_NONE,
+			.memory = (uint8_t)avx_memory_size(desc, is_256, wide),
+			.flags = (uint16_t)((no_register ? DECODE_NO_VEX_REGISTER : 0) |
+					    (desc->flags & AVX_FLAG_GATHER ? DECODE_VECTOR_INDEX
+									   : 0) |
+					    (desc->flags & AVX_FLAG_ZERO ? 0
+									 : DECODE_MODRM | memory)),
+	};
 }
 
 /*
- * Only instructions on general registers exist: opcodes F0-FF of two maps, without the vector
- * length bit.
+ * Instructions on general registers are in tables of their own, opcodes F0-FF of two maps, without
+ * the vector length bit; the others in that of avx.h.
  */
 static const struct decode_entry *take_vex(struct cursor *at, struct insn *insn)
 {
 	static const struct decode_entry undefined = {.insn_class = INSN_CLASS_UNDEFINED};
-	const struct decode_entry *table = NULL;
+	static const uint8_t maps[4] = {[1] = INSN_MAP_0F, INSN_MAP_0F38, INSN_MAP_0F3A};
 	unsigned map;
-	bool wide;
+	bool is_256;
 
-	take_vex_prefix(at, insn, &map, &wide);
+	take_vex_prefix(at, insn, &map, &is_256);
 	insn->opcode = *at->next++;
-	if (map == 2) {
-		insn->map = INSN_MAP_0F38;
-		table = decode_vex_0f38;
-	} else if (map == 3) {
-		insn->map = INSN_MAP_0F3A;
-		table = decode_vex_0f3a;
-	} else {
-		insn->map = INSN_MAP_0F;
-	}
-	if (!table || insn->opcode < 0xf0 || wide) {
+	insn->map = map < 4 ? maps[map] : INSN_MAP_0F;
+	if (map == 0 || map > 3) {
 		return &undefined;
 	}
-	return &table[insn->opcode & 15];
+	if (map > 1 && insn->opcode >= 0xf0) {
+		const struct decode_entry *table = map == 2 ? decode_vex_0f38 : decode_vex_0f3a;
+		return is_256 ? &undefined : &table[insn->opcode & 15];
+	}
+	bool wide = at->prefixes & INSN_PREFIX_REX_W;
+	const struct avx_key key = {
+			.map = insn->map,
+			.prefix = (uint8_t)mandatory_prefix(at->prefixes),
+			.opcode = insn->opcode,
+			.modrm = *at->next,
+			.wide = wide,
+			.is_256 = is_256,
+	};
+	const struct avx_desc *desc = avx_lookup(&key);
+	if (!desc) {
+		return &undefined;
+	}
+	describe_avx(&at->avx, desc, is_256, wide);
+	return &at->avx;
 }
 
 static inline const struct decode_entry *take_escaped(struct cursor *at, struct insn *insn)
@@ -272,7 +307,7 @@ static uint8_t take_memory_16(struct cursor *at, struct insn *insn)
 }
 
 /* Returns the segment the operand is in unless a prefix says otherwise. */
-static inline uint8_t take_memory(struct cursor *at, struct insn *insn)
+static inline uint8_t take_memory(struct cursor *at, struct insn *insn, bool vector_index)
 {
 	static const uint8_t displacement[4] = {0, 1, 4, 0};
 	unsigned mod = insn->modrm >> 6, base = insn->modrm & 7;
@@ -282,8 +317,9 @@ static inline uint8_t take_memory(struct cursor *at, struct insn *insn)
 		unsigned sib = *at->next++;
 		unsigned index = (sib >> 3 & 7) | (at->rex & REX_X) << 2;
 		base = sib & 7;
-		insn->index = (uint8_t)(index == X86_RSP ? INSN_REG_NONE : index);
-		insn->scale = (uint8_t)(index == X86_RSP ? 0 : sib >> 6);
+		bool no_index = index == X86_RSP && !vector_index;
+		insn->index = (uint8_t)(no_index ? INSN_REG_NONE : index);
+		insn->scale = (uint8_t)(no_index ? 0 : sib >> 6);
 	}
 	if (mod == 0 && base == 5) {
 		insn->disp = take_displacement(at, 4);
@@ -310,8 +346,9 @@ static inline void take_modrm(struct cursor *at, struct insn *insn, unsigned ent
 		return;
 	}
 	insn->is_memory = true;
-	segment = likely(insn->address_size != 2) ? take_memory(at, insn)
-						  : take_memory_16(at, insn);
+	segment = likely(insn->address_size != 2)
+				  ? take_memory(at, insn, entry_flags & DECODE_VECTOR_INDEX)
+				  : take_memory_16(at, insn);
 	if (at->segment == NO_SEGMENT) {
 		insn->segment = segment;
 	}
@@ -436,6 +473,10 @@ static bool check_rarities(
 	}
 	if (entry->flags & DECODE_DEBUG_REGISTER) {
 		return insn->reg >= 8;
+	}
+	if (entry->flags & DECODE_VECTOR_INDEX &&
+			((insn->modrm & 7) != 4 || insn->address_size == 2)) {
+		return true;
 	}
 	return at->bad_vex || (entry->flags & DECODE_NO_VEX_REGISTER && at->vex_register);
 }

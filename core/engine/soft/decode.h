@@ -7,8 +7,8 @@
  * executor's.
  *
  * Covers the legacy map, 0F, 0F38 and 0F3A with every instruction of x86-64-v1, MMX to SSE4.2, AES,
- * PCLMULQDQ, SHA, BMI (VEX GPR forms), ADX and the system instructions; VEX/EVEX vector
- * instructions decode as undefined. SDM vol. 2, chapters 2-5 and appendix A.
+ * PCLMULQDQ, SHA, BMI (VEX GPR forms), ADX, AVX, AVX2, FMA, F16C, XSAVE and the system
+ * instructions; EVEX instructions decode as undefined. SDM vol. 2, chapters 2-5 and appendix A.
  */
 #ifndef CORE_ENGINE_SOFT_DECODE_H
 #define CORE_ENGINE_SOFT_DECODE_H
@@ -39,9 +39,10 @@ enum insn_prefix {
 	INSN_PREFIX_OPSIZE = 1 << 3, /* 66 */
 	INSN_PREFIX_ADDRSIZE = 1 << 4, /* 67 */
 	INSN_PREFIX_REX = 1 << 5, /* any REX: selects spl..dil instead of ah..bh */
-	INSN_PREFIX_REX_W = 1 << 6,
+	INSN_PREFIX_REX_W = 1 << 6, /* also VEX.W */
 	INSN_PREFIX_VEX = 1 << 7,
 	INSN_PREFIX_SEGMENT = 1 << 8,
+	INSN_PREFIX_VEX_L = 1 << 9, /* vectors of 256 bits */
 };
 
 /*
@@ -65,8 +66,9 @@ enum insn_class {
 	INSN_CLASS_SYSTEM,
 	INSN_CLASS_X87, /* D8-DF, WAIT */
 	INSN_CLASS_MMX, /* touches an MMX register, even with an XMM register beside it; EMMS */
-	/* touches XMM registers only; LDMXCSR, STMXCSR, FXSAVE, FXRSTOR */
+	/* touches XMM registers only; LDMXCSR, STMXCSR, FXSAVE, FXRSTOR, XSAVE and kin */
 	INSN_CLASS_SSE,
+	INSN_CLASS_AVX, /* vectors with a VEX prefix: avx.h */
 };
 
 #define INSN_REG_NONE 0xff
@@ -112,11 +114,11 @@ struct insn {
 	uint8_t reg; /* 0..15 */
 	uint8_t rm; /* 0..15; register forms only */
 	uint8_t base; /* 0..15, INSN_REG_NONE, or INSN_BASE_RIP */
-	uint8_t index; /* 0..15 or INSN_REG_NONE */
+	uint8_t index; /* 0..15 or INSN_REG_NONE; of a gather: a vector register */
 	uint8_t scale; /* 0..3: index << scale */
 	/* modrm names memory (or moffs, then base and index are NONE and imm is the address) */
 	uint8_t is_memory;
-	uint8_t vex_reg; /* VEX.vvvv, for BMI */
+	uint8_t vex_reg; /* VEX.vvvv */
 	/*
 	 * bytes the memory operand spans (1..108) where that is not operand_size, else 0; also 0
 	 * for FXSAVE and FXRSTOR

@@ -7,7 +7,7 @@
  *	UD, UDE						no instruction, without and with ModRM
  *	BY_REG, BY_RM, BY_MOD, BY_PREFIX, BY_MODE	rows to select among
  *
- * What this processor does not offer (XSAVE, AVX, VMX, SVM, SSE4a, 3DNow!, CET, MPX, TSX, ...) is
+ * What this processor does not offer (XSAVES, VMX, SVM, SSE4a, 3DNow!, CET, MPX, TSX, ...) is
  * undefined, or the no-operation its encoding was before.
  */
 #include "core/engine/soft/decode_tables.h"
@@ -284,7 +284,7 @@ const struct decode_entry decode_legacy[256] = {
 	BY_REG(SYS(E | W, M(2)), SYS(E | W, M(2)), SYS(E | R, M(2)), SYS(E | R, M(2)), \
 			SYS(E | R, M(2)), SYS(E | R, M(2)), UDE, UDE)
 
-/* SGDT, SIDT, LGDT, LIDT, SMSW, LMSW, INVLPG; VMCALL; CLAC, STAC; VMMCALL; SWAPGS, RDTSCP. */
+/* SGDT, SIDT, LGDT, LIDT, SMSW, LMSW, INVLPG; VMCALL; CLAC, STAC; XGETBV, XSETBV; VMMCALL; SWAPGS, RDTSCP. */
 #define GROUP_7 \
 	BY_MOD(BY_REG(SYS(E | W, F64, M_TABLE), SYS(E | W, F64, M_TABLE), \
 			       SYS(E | R, F64, M_TABLE), SYS(E | R, F64, M_TABLE), \
@@ -292,15 +292,17 @@ const struct decode_entry decode_legacy[256] = {
 			BY_REG(BY_RM(UDE, ONLY_NP(SYS(E | END)), UDE, UDE, UDE, UDE, UDE, UDE), \
 					BY_RM(UDE, UDE, ONLY_NP(SYS(E)), ONLY_NP(SYS(E)), UDE, \
 							UDE, UDE, UDE), \
-					UDE, \
+					BY_RM(ONLY_NP(SYS(E)), ONLY_NP(SYS(E | END)), UDE, UDE, \
+							UDE, UDE, UDE, UDE), \
 					BY_RM(UDE, SYS(E | END), UDE, UDE, UDE, UDE, UDE, UDE), \
 					SYS(E), UDE, SYS(E | END), \
 					BY_RM(SYS(E | ONLY64), SYS(E), UDE, UDE, UDE, UDE, UDE, \
 							UDE)))
 
-/* CMPXCHG8B and CMPXCHG16B; RDRAND, RDSEED, RDPID. */
+/* CMPXCHG8B and CMPXCHG16B, XSAVEC; RDRAND, RDSEED, RDPID. */
 #define GROUP_9 \
-	BY_MOD(BY_REG(UDE, INT(E | RW | LOCK, Y, M_PAIR), UDE, UDE, UDE, UDE, UDE, UDE), \
+	BY_MOD(BY_REG(UDE, INT(E | RW | LOCK, Y, M_PAIR), UDE, UDE, ONLY_NP(SSE(W)), UDE, UDE, \
+			       UDE), \
 			BY_REG(UDE, UDE, UDE, UDE, UDE, UDE, NP_66(INT(E), INT(E)), \
 					BY_PREFIX(INT(E), INT(E), SYS(E, MODE), UDE)))
 
@@ -310,13 +312,13 @@ const struct decode_entry decode_legacy[256] = {
 #define GROUP_12 BY_REG(UDE, UDE, SHIFT, UDE, SHIFT, UDE, SHIFT, UDE)
 #define GROUP_14 BY_REG(UDE, UDE, SHIFT, SHIFT_66, UDE, UDE, SHIFT, SHIFT_66)
 
-/* FXSAVE, FXRSTOR, LDMXCSR, STMXCSR, CLWB, CLFLUSH, CLFLUSHOPT; RDFSBASE and kin, fences, PCOMMIT. */
+/* FXSAVE, FXRSTOR, LDMXCSR, STMXCSR, XSAVE, XRSTOR, XSAVEOPT, CLWB, CLFLUSH, CLFLUSHOPT; RDFSBASE and kin, fences, PCOMMIT. */
 #define PCOMMIT BY_RM(SYS(E), UDE, UDE, UDE, UDE, UDE, UDE, UDE)
 #define FSGSBASE BY_PREFIX(UDE, UDE, SYS(E | ONLY64, Y), UDE)
 #define GROUP_15 \
 	BY_MOD(BY_REG(ONLY_NP(SSE(W)), ONLY_NP(SSE(R)), ONLY_NP(SSE(R, M(4))), \
-			       ONLY_NP(SSE(W, M(4))), UDE, UDE, ONLY_66(SYS(E, Y)), \
-			       NP_66(SYS(E, Y), SYS(E, Y))), \
+			       ONLY_NP(SSE(W, M(4))), ONLY_NP(SSE(RW)), ONLY_NP(SSE(R)), \
+			       NP_66(SSE(RW), SYS(E, Y)), NP_66(SYS(E, Y), SYS(E, Y))), \
 			BY_REG(FSGSBASE, FSGSBASE, FSGSBASE, FSGSBASE, UDE, ONLY_NP(SYS(E)), \
 					ONLY_NP(SYS(E)), NP_66(SYS(E), PCOMMIT)))
 

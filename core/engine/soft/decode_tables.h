@@ -28,6 +28,7 @@ enum decode_flag {
 	DECODE_CONTROL_REGISTER = 1 << 12, /* ModRM.reg must name a control register there is */
 	DECODE_DEBUG_REGISTER = 1 << 13, /* no REX.R */
 	DECODE_NO_VEX_REGISTER = 1 << 14, /* VEX.vvvv names nothing and must be 1111 */
+	DECODE_VECTOR_INDEX = 1 << 15, /* memory must have a SIB byte, whose index names a vector */
 };
 
 /*

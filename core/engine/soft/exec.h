@@ -11,6 +11,7 @@
 #ifndef CORE_ENGINE_SOFT_EXEC_H
 #define CORE_ENGINE_SOFT_EXEC_H
 
+#include "core/engine/soft/avx.h"
 #include "core/engine/soft/cpu.h"
 
 /* INSN_CLASS_INTEGER: exec_alu.c, exec_move.c, exec_string.c, exec_branch.c, ... */
@@ -43,6 +44,9 @@ static inline void exec_bind(struct insn *insn)
 	case INSN_CLASS_MMX:
 	case INSN_CLASS_SSE:
 		exec_bind_native(insn);
+		break;
+	case INSN_CLASS_AVX:
+		exec_bind_avx(insn);
 		break;
 	case INSN_CLASS_UNDEFINED:
 	default:

@@ -4,6 +4,7 @@
 #include "core/engine/soft/cpuid.h"
 #include "core/engine/soft/debug.h"
 #include "core/engine/soft/exec_system.h"
+#include "core/engine/soft/fpu.h"
 #include "core/engine/soft/msr.h"
 #include "core/engine/soft/walk.h"
 
@@ -250,6 +251,42 @@ void exec_rdpmc(struct cpu *cpu, const struct insn *insn)
 {
 	(void)insn;
 	cpu_raise_gp(cpu);
+}
+
+void exec_xgetbv(struct cpu *cpu, const struct insn *insn)
+{
+	uint32_t index = (uint32_t)cpu->regs[X86_RCX];
+	uint64_t value = cpu->xcr0;
+
+	(void)insn;
+	if (!(cpu->cr4 & X86_CR4_OSXSAVE)) {
+		cpu_raise_ud(cpu);
+	}
+	if (index == 1 && cpu_has(cpu, CPU_FEATURE_XGETBV1)) {
+		value &= fpu_states_in_use(cpu);
+	} else if (index != 0) {
+		cpu_raise_gp(cpu);
+	}
+	cpu->regs[X86_RAX] = (uint32_t)value;
+	cpu->regs[X86_RDX] = value >> 32;
+}
+
+/* AVX's state without that of SSE, or none of x87, does not exist. */
+void exec_xsetbv(struct cpu *cpu, const struct insn *insn)
+{
+	uint64_t value = (uint32_t)cpu->regs[X86_RAX] | cpu->regs[X86_RDX] << 32;
+
+	(void)insn;
+	if (!(cpu->cr4 & X86_CR4_OSXSAVE)) {
+		cpu_raise_ud(cpu);
+	}
+	require_cpl0(cpu);
+	if ((uint32_t)cpu->regs[X86_RCX] != 0 || (value & ~fpu_states(cpu)) ||
+			!(value & X86_XCR0_X87) ||
+			((value & X86_XCR0_AVX) && !(value & X86_XCR0_SSE))) {
+		cpu_raise_gp(cpu);
+	}
+	cpu->xcr0 = value;
 }
 
 void exec_cpuid(struct cpu *cpu, const struct insn *insn)

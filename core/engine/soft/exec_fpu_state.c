@@ -32,20 +32,42 @@ static uint64_t image_linear(struct cpu *cpu, const struct insn *insn, enum mmu_
 	return linear;
 }
 
+void fpu_make_image(const struct cpu *cpu, const struct insn *insn, struct cpu_fx *ret_image)
+{
+	*ret_image = cpu->fx;
+	ret_image->reserved0 = 0;
+	ret_image->mxcsr_mask = MXCSR_VALID;
+	if (!(insn->prefixes & INSN_PREFIX_REX_W)) {
+		ret_image->fip = (uint32_t)ret_image->fip;
+		ret_image->fdp = (uint32_t)ret_image->fdp;
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		memset(ret_image->st[i] + 10, 0, 6);
+	}
+}
+
+void fpu_take_x87(struct cpu *cpu, const struct insn *insn, const struct cpu_fx *image)
+{
+	struct cpu_fx *fx = &cpu->fx;
+
+	fx->fcw = (uint16_t)((image->fcw & FCW_VALID) | FCW_FIXED);
+	fx->fsw = image->fsw;
+	fx->ftw = image->ftw;
+	fx->fop = image->fop & FOP_VALID;
+	fx->fip = insn->prefixes & INSN_PREFIX_REX_W ? image->fip : (uint32_t)image->fip;
+	fx->fdp = insn->prefixes & INSN_PREFIX_REX_W ? image->fdp : (uint32_t)image->fdp;
+	for (unsigned i = 0; i < 8; i++) {
+		memcpy(fx->st[i], image->st[i], 10);
+	}
+	fpu_update_pending(fx);
+}
+
 static void exec_fxsave(struct cpu *cpu, const struct insn *insn)
 {
 	uint64_t linear = image_linear(cpu, insn, MMU_WRITE);
-	struct cpu_fx image = cpu->fx;
+	struct cpu_fx image;
 
-	image.reserved0 = 0;
-	image.mxcsr_mask = MXCSR_VALID;
-	if (!(insn->prefixes & INSN_PREFIX_REX_W)) {
-		image.fip = (uint32_t)image.fip;
-		image.fdp = (uint32_t)image.fdp;
-	}
-	for (unsigned i = 0; i < 8; i++) {
-		memset(image.st[i] + 10, 0, 6);
-	}
+	fpu_make_image(cpu, insn, &image);
 	mmu_probe_write(cpu, linear, IMAGE_SIZE);
 	mmu_store_bytes(cpu, linear, &image, image_bytes(cpu));
 }
@@ -64,16 +86,7 @@ static void exec_fxrstor(struct cpu *cpu, const struct insn *insn)
 		fx->mxcsr = image.mxcsr;
 		memcpy(fx->xmm, image.xmm, image_bytes(cpu) - SIZE_X87);
 	}
-	fx->fcw = (uint16_t)((image.fcw & FCW_VALID) | FCW_FIXED);
-	fx->fsw = image.fsw;
-	fx->ftw = image.ftw;
-	fx->fop = image.fop & FOP_VALID;
-	fx->fip = insn->prefixes & INSN_PREFIX_REX_W ? image.fip : (uint32_t)image.fip;
-	fx->fdp = insn->prefixes & INSN_PREFIX_REX_W ? image.fdp : (uint32_t)image.fdp;
-	for (unsigned i = 0; i < 8; i++) {
-		memcpy(fx->st[i], image.st[i], 10);
-	}
-	fpu_update_pending(fx);
+	fpu_take_x87(cpu, insn, &image);
 }
 
 static void exec_ldmxcsr(struct cpu *cpu, const struct insn *insn)

@@ -11,7 +11,7 @@ static void run_op(struct cpu *cpu, const struct native_op *op, void *reg, const
 	if (!(op->flags & NATIVE_FLAG_MXCSR) ||
 			likely((cpu->fx.mxcsr & MXCSR_MASKS) == MXCSR_MASKS)) {
 		(void)op->run(reg, rm, rdx, 0, cpu);
-	} else if (!native_run_unmasked(op, reg, rm, rdx, cpu)) {
+	} else if (!native_run_unmasked(op, reg, rm, rdx, 0, cpu)) {
 		fpu_raise_simd(cpu);
 	}
 }
@@ -148,7 +148,8 @@ void exec_bind_native(struct insn *insn)
 	insn->exec = exec_undefined;
 	if (insn->insn_class == INSN_CLASS_X87) {
 		(void)exec_bind_x87(insn);
-	} else if (!exec_bind_fpu_state(insn) && !exec_bind_sse_move(insn)) {
+	} else if (!exec_bind_fpu_state(insn) && !exec_bind_xsave(insn) &&
+			!exec_bind_sse_move(insn)) {
 		bind_vector(insn);
 	}
 }

@@ -117,6 +117,10 @@ static insn_exec_fn *find_group_7(const struct insn *insn)
 		return exec_clac;
 	case 0xcb:
 		return exec_stac;
+	case 0xd0:
+		return exec_xgetbv;
+	case 0xd1:
+		return exec_xsetbv;
 	case 0xf8:
 		return exec_swapgs;
 	case 0xf9:

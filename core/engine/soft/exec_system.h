@@ -48,6 +48,8 @@ insn_exec_fn exec_rdtscp;
 insn_exec_fn exec_rdpid;
 insn_exec_fn exec_rdpmc;
 insn_exec_fn exec_cpuid;
+insn_exec_fn exec_xgetbv;
+insn_exec_fn exec_xsetbv;
 
 /* exec_interrupt.c */
 insn_exec_fn exec_cli;

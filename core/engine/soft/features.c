@@ -58,6 +58,10 @@ static const enum cpu_feature emulated[] = {
 		CPU_FEATURE_ARCH_CAPABILITIES,
 		/* without it guests clear branch histories in software, at each system call */
 		CPU_FEATURE_BHI_CTRL,
+		CPU_FEATURE_XSAVE,
+		CPU_FEATURE_XSAVEOPT,
+		CPU_FEATURE_XSAVEC,
+		CPU_FEATURE_XGETBV1,
 		CPU_FEATURE_LAHF,
 		CPU_FEATURE_PREFETCHW,
 		CPU_FEATURE_SYSCALL,
@@ -93,10 +97,27 @@ static const enum cpu_feature native[] = {
 		CPU_FEATURE_ADX,
 		CPU_FEATURE_SHA,
 		CPU_FEATURE_LZCNT,
+		CPU_FEATURE_AVX,
+		CPU_FEATURE_AVX2,
+		CPU_FEATURE_FMA,
+		CPU_FEATURE_F16C,
 };
 
-/* Only for who asks: withdrawn by its makers, and of no use to a guest. */
-static const enum cpu_feature on_request[] = {CPU_FEATURE_PCOMMIT};
+/*
+ * Only for who asks. PCOMMIT was withdrawn by its makers and is of no use to a guest; the others make one slower that would take
+ * them for faster, as long as the translator has to call them out.
+ */
+static const enum cpu_feature on_request[] = {
+		CPU_FEATURE_PCOMMIT,
+		CPU_FEATURE_XSAVE,
+		CPU_FEATURE_XSAVEOPT,
+		CPU_FEATURE_XSAVEC,
+		CPU_FEATURE_XGETBV1,
+		CPU_FEATURE_AVX,
+		CPU_FEATURE_AVX2,
+		CPU_FEATURE_FMA,
+		CPU_FEATURE_F16C,
+};
 
 /* Of -cpu host whatever the host says: they are of the engine and its machine, not of the host's processor. */
 static const enum cpu_feature of_machine[] = {

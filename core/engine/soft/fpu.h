@@ -26,12 +26,40 @@
 	0xffffu /* what MXCSR_MASK tells the guest; AMD's misaligned mode is not offered */
 #define MXCSR_INIT 0x1f80u
 
-#define FPU_OPERAND_MAX 16 /* bytes of the longest memory operand that a thunk takes */
+/* The image of XSAVE: what FXSAVE writes, the header, the upper halves of YMM. SDM vol. 1, 13.4. */
+#define FPU_HEADER_OFFSET 512u
+#define FPU_AVX_OFFSET 576u
+#define FPU_AVX_SIZE 256u
+
+#define FPU_OPERAND_MAX 32 /* bytes of the longest memory operand that a thunk takes */
 
 /* A copy of a memory operand, aligned as the host instruction may demand. */
 struct fpu_bounce {
 	uint8_t bytes[FPU_OPERAND_MAX];
 } __attribute__((aligned(FPU_OPERAND_MAX)));
+
+/* State that XSAVE can save for this guest: X86_XCR0_*. */
+static inline uint64_t fpu_states(const struct cpu *cpu)
+{
+	uint64_t states = X86_XCR0_X87 | X86_XCR0_SSE;
+
+	return cpu_has(cpu, CPU_FEATURE_AVX) ? states | X86_XCR0_AVX : states;
+}
+
+/* Which states are not as XRSTOR would initialise them; those that nobody keeps track of count. */
+static inline uint64_t fpu_states_in_use(const struct cpu *cpu)
+{
+	static const uint8_t zeros[sizeof(cpu->ymm_high)];
+	uint64_t states = X86_XCR0_X87 | X86_XCR0_SSE;
+
+	return memcmp(cpu->ymm_high, zeros, sizeof(zeros)) == 0 ? states : states | X86_XCR0_AVX;
+}
+
+/* Bytes of the image that has these states. */
+static inline uint32_t fpu_image_size(uint64_t states)
+{
+	return states & X86_XCR0_AVX ? FPU_AVX_OFFSET + FPU_AVX_SIZE : FPU_AVX_OFFSET;
+}
 
 struct xmm {
 	uint64_t low, high;
@@ -144,5 +172,12 @@ static inline void fpu_write(struct cpu *cpu, uint64_t linear, const void *value
 bool exec_bind_sse_move(struct insn *insn);
 bool exec_bind_fpu_state(struct insn *insn);
 bool exec_bind_x87(struct insn *insn);
+bool exec_bind_xsave(struct insn *insn);
+
+/* The FXSAVE image as insn writes it: FXSAVE, XSAVE and kin. */
+void fpu_make_image(const struct cpu *cpu, const struct insn *insn, struct cpu_fx *ret_image);
+
+/* Takes the x87 part of an image that insn loaded. */
+void fpu_take_x87(struct cpu *cpu, const struct insn *insn, const struct cpu_fx *image);
 
 #endif

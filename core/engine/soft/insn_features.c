@@ -2,6 +2,8 @@
 /* Which feature an instruction belongs to. SDM vol. 2, the CPUID column of each instruction. */
 #include "core/engine/soft/features.h"
 
+#include "core/engine/soft/avx.h"
+
 #define NONE CPU_FEATURE_NONE
 
 static unsigned modrm_extension(const struct insn *insn)
@@ -46,6 +48,9 @@ static enum cpu_feature of_group_7(const struct insn *insn)
 	case 0xca:
 	case 0xcb:
 		return CPU_FEATURE_SMAP;
+	case 0xd0:
+	case 0xd1:
+		return CPU_FEATURE_XSAVE;
 	case 0xf9:
 		return CPU_FEATURE_RDTSCP;
 	default:
@@ -58,6 +63,8 @@ static enum cpu_feature of_group_9(const struct insn *insn)
 	switch (modrm_extension(insn)) {
 	case 1:
 		return has_prefix(insn, INSN_PREFIX_REX_W) ? CPU_FEATURE_CX16 : CPU_FEATURE_CX8;
+	case 4:
+		return CPU_FEATURE_XSAVEC;
 	case 6:
 		return CPU_FEATURE_RDRAND;
 	default:
@@ -68,13 +75,16 @@ static enum cpu_feature of_group_9(const struct insn *insn)
 static enum cpu_feature of_group_15(const struct insn *insn)
 {
 	static const enum cpu_feature memory[8] = {CPU_FEATURE_FXSR, CPU_FEATURE_FXSR,
-			CPU_FEATURE_SSE, CPU_FEATURE_SSE, NONE, NONE, CPU_FEATURE_CLWB,
-			CPU_FEATURE_CLFLUSH};
+			CPU_FEATURE_SSE, CPU_FEATURE_SSE, CPU_FEATURE_XSAVE, CPU_FEATURE_XSAVE,
+			CPU_FEATURE_XSAVEOPT, CPU_FEATURE_CLFLUSH};
 	static const enum cpu_feature registers[8] = {CPU_FEATURE_FSGSBASE, CPU_FEATURE_FSGSBASE,
 			CPU_FEATURE_FSGSBASE, CPU_FEATURE_FSGSBASE, NONE, CPU_FEATURE_SSE2,
 			CPU_FEATURE_SSE2, CPU_FEATURE_SSE};
 	unsigned extension = modrm_extension(insn);
 
+	if (has_prefix(insn, INSN_PREFIX_OPSIZE) && extension == 6) {
+		return CPU_FEATURE_CLWB;
+	}
 	if (has_prefix(insn, INSN_PREFIX_OPSIZE) && extension == 7) {
 		return insn->is_memory ? CPU_FEATURE_CLFLUSHOPT : CPU_FEATURE_PCOMMIT;
 	}
@@ -162,6 +172,8 @@ static enum cpu_feature of_sse(const struct insn *insn)
 		return CPU_FEATURE_SSE3;
 	case 0xae:
 		return of_group_15(insn);
+	case 0xc7:
+		return of_group_9(insn);
 	case 0x5a:
 	case 0x5b:
 	case 0x6f ... 0x70:
@@ -239,6 +251,9 @@ enum cpu_feature features_needed(const struct insn *insn, enum insn_mode mode)
 	if (insn->map == INSN_MAP_LEGACY) {
 		return of_legacy(insn, mode);
 	}
+	if (insn->insn_class == INSN_CLASS_AVX) {
+		return avx_feature(avx_lookup_insn(insn), insn);
+	}
 	if (has_prefix(insn, INSN_PREFIX_VEX)) {
 		return of_vex(insn);
 	}
@@ -274,6 +289,9 @@ bool features_apply(const struct cpu_features *features, enum insn_mode mode, st
 
 	if (insn->map == INSN_MAP_0F && (insn->opcode & 0xfe) == 0xbc) {
 		make_bit_scan(features, insn);
+	}
+	if (insn->insn_class == INSN_CLASS_AVX && !cpu_features_has(features, CPU_FEATURE_AVX)) {
+		return false;
 	}
 	return needed == CPU_FEATURE_NONE || cpu_features_has(features, needed);
 }

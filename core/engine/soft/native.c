@@ -3,7 +3,7 @@
  * Thunks: where they live and what they are made of. See native.h.
  *
  * The area is a memfd mapped twice, writable here and executable there. It never moves or shrinks; the number of distinct
- * instructions bounds it (about 9,000, most of them by their immediate byte), and a full area only means that an
+ * instructions bounds it (about 60,000, most of them by their immediate byte), and a full area only means that an
  * instruction is not there. Code is written to a place that was never executed before, then published, so no CPU can
  * have an older idea of it.
  */
@@ -11,13 +11,13 @@
 
 #include "core/base/log.h"
 #include "core/engine/soft/code_memory.h"
+#include "core/engine/soft/native_internal.h"
 
 #include <signal.h>
 #include <string.h>
 #include <ucontext.h>
 
-#define AREA_SIZE (2 * MiB)
-#define THUNK_MAX 160 /* bytes; the longest is about 100 */
+#define AREA_SIZE (16 * MiB)
 #define THUNK_ALIGN 32
 
 /* As the ABI and the C library have them. */
@@ -45,56 +45,40 @@ static struct {
 	GHashTable *ops; /* uint64_t key -> struct native_op, both never freed */
 } area;
 
-/* One thunk under construction. */
-struct emitter {
-	uint8_t *bytes; /* THUNK_MAX of them, in the writable mapping */
-	size_t len;
-	size_t offset; /* of bytes in the area */
-};
-
 /* The thunk that runs now with exceptions unmasked; what the signal handler must know. */
 static __thread struct cpu *unmasked_cpu;
 
 static struct sigaction next_sigfpe;
 static bool catching;
 
-static void emit(struct emitter *emitter, const uint8_t *bytes, size_t len)
+void native_emit(struct emitter *emitter, const uint8_t *bytes, size_t len)
 {
 	assert(emitter->len + len <= THUNK_MAX);
 	memcpy(emitter->bytes + emitter->len, bytes, len);
 	emitter->len += len;
 }
 
-#define EMIT(emitter, ...) \
-	emit((emitter), (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
-
-static void emit32(struct emitter *emitter, uint32_t value)
+void native_emit32(struct emitter *emitter, uint32_t value)
 {
-	emit(emitter, (const uint8_t *)&value, sizeof(value));
+	native_emit(emitter, (const uint8_t *)&value, sizeof(value));
 }
 
-/* An instruction whose memory operand is [r8 + offset]: r8 points at the struct cpu. rex_w adds REX.W. */
-static void emit_cpu(struct emitter *emitter, bool rex_w, const uint8_t *opcode, size_t opcode_len,
+void native_emit_cpu(struct emitter *emitter, bool rex_w, const uint8_t *opcode, size_t opcode_len,
 		unsigned reg, size_t offset)
 {
 	EMIT(emitter, (uint8_t)(0x41 | (rex_w ? 8 : 0)));
-	emit(emitter, opcode, opcode_len);
+	native_emit(emitter, opcode, opcode_len);
 	EMIT(emitter, (uint8_t)(0x80 | reg << 3));
-	emit32(emitter, (uint32_t)offset);
+	native_emit32(emitter, (uint32_t)offset);
 }
-
-#define EMIT_CPU(emitter, rex_w, reg, field, ...) \
-	emit_cpu((emitter), (rex_w), (const uint8_t[]){__VA_ARGS__}, \
-			sizeof((const uint8_t[]){__VA_ARGS__}), (reg), \
-			offsetof(struct cpu, field))
 
 /* The displacement, from rip after it, of a member of the area's header. */
 static void emit_header_displacement(struct emitter *emitter, size_t member)
 {
-	emit32(emitter, (uint32_t)(member - (emitter->offset + emitter->len + 4)));
+	native_emit32(emitter, (uint32_t)(member - (emitter->offset + emitter->len + 4)));
 }
 
-static void emit_host_mxcsr(struct emitter *emitter)
+void native_emit_host_mxcsr(struct emitter *emitter)
 {
 	EMIT(emitter, 0x0f, 0xae, 0x15); /* ldmxcsr */
 	emit_header_displacement(emitter, offsetof(struct area_header, host_mxcsr));
@@ -148,14 +132,13 @@ static void emit_transfer(struct emitter *emitter, enum native_kind kind, bool i
 	}
 }
 
-/* Merges the host's arithmetic flags into cpu->rflags. Clobbers rax. */
-static void emit_save_flags(struct emitter *emitter)
+void native_emit_save_flags(struct emitter *emitter)
 {
 	EMIT(emitter, 0x9c, 0x58); /* pushfq; pop rax */
 	EMIT(emitter, 0x25); /* and eax, imm32 */
-	emit32(emitter, X86_FLAGS_ARITH);
+	native_emit32(emitter, X86_FLAGS_ARITH);
 	EMIT_CPU(emitter, true, 4, rflags, 0x81); /* and qword [rflags], imm32 */
-	emit32(emitter, ~(uint32_t)X86_FLAGS_ARITH);
+	native_emit32(emitter, ~(uint32_t)X86_FLAGS_ARITH);
 	EMIT_CPU(emitter, true, 0, rflags, 0x09); /* or [rflags], rax */
 }
 
@@ -222,11 +205,11 @@ static void emit_store_results(
 		}
 	}
 	if (op->flags & NATIVE_FLAG_RFLAGS) {
-		emit_save_flags(emitter);
+		native_emit_save_flags(emitter);
 	}
 }
 
-static void emit_return(struct emitter *emitter)
+void native_emit_return(struct emitter *emitter)
 {
 	EMIT(emitter, 0x31, 0xc0, 0xc3); /* xor eax, eax; ret */
 }
@@ -242,12 +225,12 @@ static void emit_vector_thunk(
 	emit_store_results(emitter, insn, op);
 	if (op->flags & NATIVE_FLAG_MXCSR) {
 		EMIT_CPU(emitter, false, 3, fx.mxcsr, 0x0f, 0xae); /* stmxcsr */
-		emit_host_mxcsr(emitter);
+		native_emit_host_mxcsr(emitter);
 	}
 	if (op->reg_kind == NATIVE_KIND_MM || op->rm_kind == NATIVE_KIND_MM) {
 		EMIT(emitter, 0x0f, 0x77); /* emms */
 	}
-	emit_return(emitter);
+	native_emit_return(emitter);
 }
 
 /*
@@ -269,12 +252,12 @@ static void emit_x87_thunk(
 		EMIT(emitter, insn->modrm);
 	}
 	if (op->flags & NATIVE_FLAG_RFLAGS) {
-		emit_save_flags(emitter);
+		native_emit_save_flags(emitter);
 	}
 	EMIT_CPU(emitter, true, 0, fx, 0x0f, 0xae); /* fxsave64 */
 	emit_host_x87(emitter);
-	emit_host_mxcsr(emitter);
-	emit_return(emitter);
+	native_emit_host_mxcsr(emitter);
+	native_emit_return(emitter);
 }
 
 static void init_header_locked(void)
@@ -287,7 +270,7 @@ static void init_header_locked(void)
 
 	header->host_mxcsr = HOST_MXCSR;
 	header->host_fcw = HOST_FCW;
-	emit_host_mxcsr(&emitter);
+	native_emit_host_mxcsr(&emitter);
 	EMIT(&emitter, 0x0f, 0x77); /* emms */
 	EMIT(&emitter, 0xb8, 1, 0, 0, 0, 0xc3); /* mov eax, 1; ret */
 	assert(emitter.len <= sizeof(header->abort));
@@ -371,8 +354,8 @@ static struct native_op describe(const struct insn *insn, const struct native_de
 	return op;
 }
 
-static const struct native_op *build_locked(
-		const struct insn *insn, const struct native_op *described, uint64_t key)
+static const struct native_op *build_locked(uint64_t key, const struct native_op *described,
+		native_emit_fn *emit, const void *opaque)
 {
 	struct emitter emitter = {.bytes = area.write + area.used, .offset = area.used};
 	struct native_op *op;
@@ -381,11 +364,7 @@ static const struct native_op *build_locked(
 	if (area.used + THUNK_MAX > AREA_SIZE) {
 		return NULL;
 	}
-	if (described->flags & NATIVE_FLAG_X87) {
-		emit_x87_thunk(&emitter, insn, described);
-	} else {
-		emit_vector_thunk(&emitter, insn, described);
-	}
+	emit(&emitter, opaque);
 	op = g_new(struct native_op, 1);
 	*op = *described;
 	op->run = (native_thunk_fn *)(uintptr_t)(area.code + area.used);
@@ -396,21 +375,54 @@ static const struct native_op *build_locked(
 	return op;
 }
 
-const struct native_op *native_op_get(const struct insn *insn, const struct native_desc *desc)
+static const struct native_op *get(uint64_t key, const struct native_op *described,
+		native_emit_fn *emit, const void *opaque)
 {
-	struct native_op described = describe(insn, desc);
-	uint64_t key = op_key(insn, &described);
 	const struct native_op *op = NULL;
 
 	g_mutex_lock(&area.lock);
 	if (ensure_area_locked()) {
 		op = g_hash_table_lookup(area.ops, &key);
 		if (!op) {
-			op = build_locked(insn, &described, key);
+			op = build_locked(key, described, emit, opaque);
 		}
 	}
 	g_mutex_unlock(&area.lock);
 	return op;
+}
+
+const struct native_op *native_thunk_get(
+		uint64_t key, uint16_t flags, native_emit_fn *emit, const void *opaque)
+{
+	const struct native_op described = {.flags = flags};
+
+	assert(key & NATIVE_KEY_AVX);
+	return get(key, &described, emit, opaque);
+}
+
+/* What emit_described() works on. */
+struct request {
+	const struct insn *insn;
+	const struct native_op *op;
+};
+
+static void emit_described(struct emitter *emitter, const void *opaque)
+{
+	const struct request *request = opaque;
+
+	if (request->op->flags & NATIVE_FLAG_X87) {
+		emit_x87_thunk(emitter, request->insn, request->op);
+	} else {
+		emit_vector_thunk(emitter, request->insn, request->op);
+	}
+}
+
+const struct native_op *native_op_get(const struct insn *insn, const struct native_desc *desc)
+{
+	const struct native_op described = describe(insn, desc);
+	const struct request request = {insn, &described};
+
+	return get(op_key(insn, &described), &described, emit_described, &request);
 }
 
 static void handle_sigfpe(int signal_number, siginfo_t *info, void *data)
@@ -450,13 +462,13 @@ void native_catch_sigfpe(void)
 }
 
 bool native_run_unmasked(const struct native_op *op, void *reg, const void *rm, uint64_t rdx,
-		struct cpu *cpu)
+		uint64_t rcx, struct cpu *cpu)
 {
 	unsigned raised;
 
 	unmasked_cpu = cpu;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	raised = op->run(reg, rm, rdx, 0, cpu);
+	raised = op->run(reg, rm, rdx, rcx, cpu);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	unmasked_cpu = NULL;
 	return raised == 0;

@@ -13,7 +13,8 @@
 
 /*
  * Runs one instruction. reg and rm point at the operands: 16 bytes of XMM, 8 of MMX, 8 of a general register; rm may be
- * memory of the operand's size. rdx is the value the instruction finds in that register (PCMPESTR*). Other state is
+ * memory of the operand's size. rdx is the value the instruction finds in that register (PCMPESTR*); rdx and rcx of AVX's thunks
+ * are native_avx.c's. Other state is
  * taken from and left in cpu: fx.mxcsr, fx.xmm[0], rflags, regs where they are implicit operands. Returns 0.
  */
 typedef unsigned native_thunk_fn(
@@ -108,7 +109,7 @@ const struct native_op *native_op_get(const struct insn *insn, const struct nati
  * is to be raised: fx.mxcsr has its flags, no other state has changed.
  */
 bool native_run_unmasked(const struct native_op *op, void *reg, const void *rm, uint64_t rdx,
-		struct cpu *cpu);
+		uint64_t rcx, struct cpu *cpu);
 
 /*
  * Makes this process's SIGFPE handler the one that native_run_unmasked() needs; it passes on what is not its own to the handler

@@ -13,6 +13,12 @@ static const bool offered[ZYDIS_ISA_EXT_MAX_VALUE + 1] = {
 		[ZYDIS_ISA_EXT_ADOX_ADCX] = true,
 		[ZYDIS_ISA_EXT_AES] = true,
 		[ZYDIS_ISA_EXT_AMD3DNOW_PREFETCH] = true,
+		[ZYDIS_ISA_EXT_AVX] = true,
+		[ZYDIS_ISA_EXT_AVX2] = true,
+		[ZYDIS_ISA_EXT_AVX2GATHER] = true,
+		[ZYDIS_ISA_EXT_AVXAES] = true,
+		[ZYDIS_ISA_EXT_F16C] = true,
+		[ZYDIS_ISA_EXT_FMA] = true,
 		[ZYDIS_ISA_EXT_BASE] = true,
 		[ZYDIS_ISA_EXT_BMI1] = true,
 		[ZYDIS_ISA_EXT_BMI2] = true,
@@ -40,6 +46,9 @@ static const bool offered[ZYDIS_ISA_EXT_MAX_VALUE + 1] = {
 		[ZYDIS_ISA_EXT_SSE4] = true,
 		[ZYDIS_ISA_EXT_SSSE3] = true,
 		[ZYDIS_ISA_EXT_X87] = true,
+		[ZYDIS_ISA_EXT_XSAVE] = true,
+		[ZYDIS_ISA_EXT_XSAVEC] = true,
+		[ZYDIS_ISA_EXT_XSAVEOPT] = true,
 };
 
 static bool is_offered(const ZydisDecodedInstruction *zydis)
@@ -131,6 +140,10 @@ static unsigned expected_feature_of_set(ZydisISASet set)
 	} table[] = {
 			{ZYDIS_ISA_SET_ADOX_ADCX, CPU_FEATURE_ADX},
 			{ZYDIS_ISA_SET_AES, CPU_FEATURE_AES},
+			{ZYDIS_ISA_SET_AVX, CPU_FEATURE_AVX},
+			{ZYDIS_ISA_SET_AVX2, CPU_FEATURE_AVX2},
+			{ZYDIS_ISA_SET_AVX2GATHER, CPU_FEATURE_AVX2},
+			{ZYDIS_ISA_SET_AVXAES, CPU_FEATURE_AES},
 			{ZYDIS_ISA_SET_BMI1, CPU_FEATURE_BMI1},
 			{ZYDIS_ISA_SET_BMI2, CPU_FEATURE_BMI2},
 			{ZYDIS_ISA_SET_CLFLUSHOPT, CPU_FEATURE_CLFLUSHOPT},
@@ -138,7 +151,9 @@ static unsigned expected_feature_of_set(ZydisISASet set)
 			{ZYDIS_ISA_SET_CLWB, CPU_FEATURE_CLWB},
 			{ZYDIS_ISA_SET_CMOV, CPU_FEATURE_CMOV},
 			{ZYDIS_ISA_SET_CMPXCHG16B, CPU_FEATURE_CX16},
+			{ZYDIS_ISA_SET_F16C, CPU_FEATURE_F16C},
 			{ZYDIS_ISA_SET_FCMOV, CPU_FEATURE_CMOV},
+			{ZYDIS_ISA_SET_FMA, CPU_FEATURE_FMA},
 			{ZYDIS_ISA_SET_FXSAVE, CPU_FEATURE_FXSR},
 			{ZYDIS_ISA_SET_FXSAVE64, CPU_FEATURE_FXSR},
 			{ZYDIS_ISA_SET_I386, CPU_FEATURE_NONE},
@@ -166,6 +181,9 @@ static unsigned expected_feature_of_set(ZydisISASet set)
 			{ZYDIS_ISA_SET_SSSE3, CPU_FEATURE_SSSE3},
 			{ZYDIS_ISA_SET_SSSE3MMX, CPU_FEATURE_SSSE3},
 			{ZYDIS_ISA_SET_X87, CPU_FEATURE_FPU},
+			{ZYDIS_ISA_SET_XSAVE, CPU_FEATURE_XSAVE},
+			{ZYDIS_ISA_SET_XSAVEC, CPU_FEATURE_XSAVEC},
+			{ZYDIS_ISA_SET_XSAVEOPT, CPU_FEATURE_XSAVEOPT},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
@@ -197,6 +215,8 @@ static unsigned expected_feature(const ZydisDecodedInstruction *zydis)
 	case ZYDIS_MNEMONIC_PSHUFW: /* SSE brought them to MMX registers */
 		return mmx ? (unsigned)CPU_FEATURE_SSE
 			   : expected_feature_of_set(zydis->meta.isa_set);
+	case ZYDIS_MNEMONIC_VPCLMULQDQ:
+		return CPU_FEATURE_PCLMULQDQ;
 	case ZYDIS_MNEMONIC_TZCNT:
 	case ZYDIS_MNEMONIC_LZCNT:
 		return CPU_FEATURE_NONE; /* another instruction for who has them not */
@@ -307,11 +327,11 @@ static const char *access_difference(const struct insn *insn, const ZydisDecoded
 	unsigned size = insn->memory_size ? insn->memory_size : insn->operand_size;
 	bool reads = operand->actions & ZYDIS_OPERAND_ACTION_MASK_READ;
 	bool writes = operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-	bool fxsave = operand->size == 8 * 512; /* does not fit into memory_size */
+	bool image = operand->size >= 8 * 512; /* does not fit into memory_size */
 
 	if (only_names_memory(zydis, operand)) {
 		reads = writes = false;
-	} else if (operand->size != 8 * size && !fxsave) {
+	} else if (operand->size != 8 * size && !image) {
 		return "memory size";
 	}
 	if (reads != (bool)(insn->flags & INSN_FLAG_READS_MEMORY)) {
@@ -334,6 +354,7 @@ static const char *register_difference(const struct insn *insn, const ZydisDecod
 	case ZYDIS_REGCLASS_GPR32:
 	case ZYDIS_REGCLASS_GPR64:
 	case ZYDIS_REGCLASS_XMM:
+	case ZYDIS_REGCLASS_YMM:
 	case ZYDIS_REGCLASS_CONTROL:
 	case ZYDIS_REGCLASS_DEBUG:
 		number = (unsigned)ZydisRegisterGetId(operand->reg.value);
@@ -360,6 +381,7 @@ static const char *class_difference(const struct insn *insn, const ZydisDecodedI
 {
 	bool mmx = insn->insn_class == INSN_CLASS_MMX;
 	bool sse = insn->insn_class == INSN_CLASS_SSE;
+	bool avx = insn->insn_class == INSN_CLASS_AVX;
 	bool x87;
 
 	for (unsigned i = 0; i < zydis->operand_count; i++) {
@@ -368,7 +390,8 @@ static const char *class_difference(const struct insn *insn, const ZydisDecodedI
 									     operands[i].reg.value)
 							   : ZYDIS_REGCLASS_INVALID;
 		if ((class == ZYDIS_REGCLASS_MMX && !mmx) ||
-				(class == ZYDIS_REGCLASS_XMM && !sse && !mmx)) {
+				(class == ZYDIS_REGCLASS_XMM && !sse && !mmx && !avx) ||
+				(class == ZYDIS_REGCLASS_YMM && !avx)) {
 			return "class";
 		}
 	}

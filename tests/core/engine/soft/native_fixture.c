@@ -136,7 +136,9 @@ struct native_fixture *native_fixture_create(uint64_t data_address)
 	fixture->memory = aligned_zeros(ORACLE_PAGE_SIZE, ORACLE_DATA_SIZE);
 	fixture->data_address = data_address;
 	fixture->cpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_NE | X86_CR0_PG;
-	fixture->cpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
+	fixture->cpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
+	fixture->cpu->xcr0 = X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX;
+	memset(&fixture->cpu->features, 0xff, sizeof(fixture->cpu->features));
 	fixture->cpu->efer = X86_EFER_LME | X86_EFER_LMA;
 	fixture->cpu->mode = INSN_MODE_64;
 	fixture->cpu->stack_size = 8;

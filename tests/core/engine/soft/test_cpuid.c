@@ -3,6 +3,7 @@
 
 #include "core/base/thread.h"
 #include "core/engine/soft/cpuid.h"
+#include "core/engine/soft/exec_system.h"
 
 #include <cpuid.h>
 
@@ -189,6 +190,88 @@ static void test_processor_state(void **state)
 	assert_int_equal(cpuid_query(cpu, 4, 9).eax & 31, 0);
 }
 
+static void test_xsave(void **state)
+{
+	struct fixture *f = *state;
+	struct cpu *cpu = f->cpu;
+	struct cpuid_result result = cpuid_query(cpu, 0xd, 0);
+
+	assert_int_equal(result.eax, 0); /* not of max */
+	assert_false(cpu_cr4_valid(cpu, X86_CR4_OSXSAVE));
+	cpu_features_set(&cpu->features, CPU_FEATURE_XSAVE, true);
+	assert_true(cpu_cr4_valid(cpu, X86_CR4_OSXSAVE));
+	result = cpuid_query(cpu, 0xd, 0);
+	assert_int_equal(result.eax, 3);
+	assert_int_equal(result.ebx, 576);
+	assert_int_equal(result.ecx, 576);
+	assert_int_equal(cpuid_query(cpu, 0xd, 2).eax, 0);
+	cpu_features_set(&cpu->features, CPU_FEATURE_AVX, true);
+	cpu_features_set(&cpu->features, CPU_FEATURE_XSAVEOPT, true);
+	result = cpuid_query(cpu, 0xd, 0);
+	assert_int_equal(result.eax, 7);
+	assert_int_equal(result.ebx, 576); /* what XCR0 has */
+	assert_int_equal(result.ecx, 832);
+	result = cpuid_query(cpu, 0xd, 1);
+	assert_int_equal(result.eax, 1);
+	result = cpuid_query(cpu, 0xd, 2);
+	assert_int_equal(result.eax, 256);
+	assert_int_equal(result.ebx, 576);
+	cpu->xcr0 = 7;
+	assert_int_equal(cpuid_query(cpu, 0xd, 0).ebx, 832);
+	assert_int_equal(cpuid_query(cpu, 1, 0).ecx & 1u << 27, 0);
+	cpu_set_cr4(cpu, X86_CR4_OSXSAVE);
+	assert_int_not_equal(cpuid_query(cpu, 1, 0).ecx & 1u << 27, 0);
+	cpu_reset(cpu, true);
+	assert_int_equal(cpu->xcr0, 7); /* INIT leaves it */
+	cpu_reset(cpu, false);
+	assert_int_equal(cpu->xcr0, 1);
+}
+
+/* False if it faulted. */
+static bool execute(struct cpu *cpu, insn_exec_fn *exec)
+{
+	const struct insn insn = {.length = 3};
+
+	if (sigsetjmp(cpu->unwind, 0) != 0) {
+		return false;
+	}
+	exec(cpu, &insn);
+	return true;
+}
+
+/* XSETBV takes what makes sense; XGETBV gives it back. */
+static void test_xcr0(void **state)
+{
+	static const struct {
+		uint64_t value;
+		bool valid;
+	} rows[] = {{1, true}, {3, true}, {7, true}, {0, false}, {2, false}, {5, false},
+			{15, false}, {UINT64_C(1) << 63 | 1, false}};
+	struct fixture *f = *state;
+	struct cpu *cpu = f->cpu;
+
+	cpu_features_set(&cpu->features, CPU_FEATURE_XSAVE, true);
+	cpu_features_set(&cpu->features, CPU_FEATURE_AVX, true);
+	fixture_enter_long_mode(f, 0);
+	assert_false(execute(cpu, exec_xgetbv));
+	assert_int_equal(cpu->fault.vector, X86_VECTOR_UD); /* not before CR4 says so */
+	cpu_set_cr4(cpu, cpu->cr4 | X86_CR4_OSXSAVE);
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		cpu->regs[X86_RAX] = (uint32_t)rows[i].value;
+		cpu->regs[X86_RDX] = rows[i].value >> 32;
+		cpu->regs[X86_RCX] = 0;
+		bool valid = execute(cpu, exec_xsetbv);
+		if (valid) {
+			assert_true(execute(cpu, exec_xgetbv));
+			assert_int_equal(cpu->regs[X86_RAX], rows[i].value);
+			assert_int_equal(cpu->regs[X86_RDX], 0);
+		} else {
+			assert_int_equal(cpu->fault.vector, X86_VECTOR_GP);
+		}
+		assert_int_equal(valid, rows[i].valid);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +280,8 @@ int main(void)
 			cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_frequencies, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_processor_state, setup, teardown),
+			cmocka_unit_test_setup_teardown(test_xsave, setup, teardown),
+			cmocka_unit_test_setup_teardown(test_xcr0, setup, teardown),
 	};
 
 	thread_register();

@@ -209,10 +209,19 @@ static const struct {
 				DECODE_UNDEFINED},
 		{"REX before VEX", BYTES("\x48\xc4\xe3\x7b\xf0\xc1\x03"), INSN_MODE_64,
 				DECODE_UNDEFINED},
-		{"vzeroupper", BYTES("\xc5\xf8\x77"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"vzeroupper", BYTES("\xc5\xf8\x77"), INSN_MODE_64, DECODE_OK},
+		{"vzeroupper with vvvv", BYTES("\xc5\xf0\x77"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"vpaddb ymm", BYTES("\xc5\xf5\xfc\xc2"), INSN_MODE_64, DECODE_OK},
+		{"vpermq without W", BYTES("\xc4\xe3\x7d\x00\xc1\x00"), INSN_MODE_64,
+				DECODE_UNDEFINED},
+		{"vpgatherdd without SIB", BYTES("\xc4\xe2\x75\x90\x00"), INSN_MODE_64,
+				DECODE_UNDEFINED},
+		{"vpgatherdd xmm0, [rax + xmm4], xmm1", BYTES("\xc4\xe2\x71\x90\x04\x20"),
+				INSN_MODE_64, DECODE_OK},
 		{"pcommit", BYTES("\x66\x0f\xae\xf8"), INSN_MODE_64, DECODE_OK},
 		{"no pcommit", BYTES("\x66\x0f\xae\xf9"), INSN_MODE_64, DECODE_UNDEFINED},
-		{"xgetbv", BYTES("\x0f\x01\xd0"), INSN_MODE_64, DECODE_UNDEFINED},
+		{"xgetbv", BYTES("\x0f\x01\xd0"), INSN_MODE_64, DECODE_OK},
+		{"xsaves", BYTES("\x0f\xc7\x28"), INSN_MODE_64, DECODE_UNDEFINED},
 		{"bound", BYTES("\x62\x00"), INSN_MODE_32, DECODE_OK},
 		{"no bound, but EVEX", BYTES("\x62\xf1"), INSN_MODE_32, DECODE_UNDEFINED},
 		{"salc", BYTES("\xd6"), INSN_MODE_32, DECODE_OK},
@@ -534,6 +543,27 @@ static void test_sweep_vex(void **state)
 	}
 }
 
+/* Every opcode of the three maps with every last byte of a VEX prefix, and with ModRM of both kinds. */
+static void test_sweep_vex_vectors(void **state)
+{
+	static const uint8_t second_bytes[] = {0xe1, 0xe2, 0xe3, 0x01, 0x02, 0x03};
+
+	(void)state;
+	for (enum insn_mode mode = INSN_MODE_16; mode <= INSN_MODE_64; mode++) {
+		struct decode_oracle oracle;
+
+		decode_oracle_init(&oracle, mode);
+		for (unsigned i = 0; i < 65536 * 4 * G_N_ELEMENTS(second_bytes); i++) {
+			uint8_t modrm = (uint8_t)(0x37 * (i >> 2) + 0x40 * (i & 3));
+			uint8_t bytes[32] = {0xc4, second_bytes[i >> 18], (uint8_t)(i >> 10),
+					(uint8_t)(i >> 2), modrm};
+
+			(void)decode_oracle_check(&oracle, bytes, add_tail(bytes, 5, i));
+		}
+		assert_agreed(&oracle);
+	}
+}
+
 static void test_random(void **state)
 {
 	g_autoptr(GRand) rand = g_rand_new_with_seed(2);
@@ -629,6 +659,7 @@ int main(void)
 			cmocka_unit_test(test_sweep_opcodes),
 			cmocka_unit_test(test_sweep_addresses),
 			cmocka_unit_test(test_sweep_vex),
+			cmocka_unit_test(test_sweep_vex_vectors),
 			cmocka_unit_test(test_random),
 			cmocka_unit_test(test_real_code),
 	};

@@ -167,6 +167,18 @@ static void test_system_instructions(void **state)
 			{"sysenter", BYTES("\x0f\x34"), CPU_FEATURE_SEP},
 			{"rdmsr", BYTES("\x0f\x32"), CPU_FEATURE_MSR},
 			{"cpuid", BYTES("\x0f\xa2"), CPU_FEATURE_NONE},
+			{"xgetbv", BYTES("\x0f\x01\xd0"), CPU_FEATURE_XSAVE},
+			{"xsave [rsi]", BYTES("\x0f\xae\x26"), CPU_FEATURE_XSAVE},
+			{"xsaveopt [rsi]", BYTES("\x0f\xae\x36"), CPU_FEATURE_XSAVEOPT},
+			{"xsavec [rsi]", BYTES("\x0f\xc7\x26"), CPU_FEATURE_XSAVEC},
+			{"vaddps xmm0, xmm1, xmm2", BYTES("\xc5\xf0\x58\xc2"), CPU_FEATURE_AVX},
+			{"vpaddb xmm0, xmm1, xmm2", BYTES("\xc5\xf1\xfc\xc2"), CPU_FEATURE_AVX},
+			{"vpaddb ymm0, ymm1, ymm2", BYTES("\xc5\xf5\xfc\xc2"), CPU_FEATURE_AVX2},
+			{"vfmadd132ps xmm0, xmm1, xmm2", BYTES("\xc4\xe2\x71\x98\xc2"),
+					CPU_FEATURE_FMA},
+			{"vcvtph2ps xmm0, xmm1", BYTES("\xc4\xe2\x79\x13\xc1"), CPU_FEATURE_F16C},
+			{"vaesenc xmm0, xmm1, xmm2", BYTES("\xc4\xe2\x71\xdc\xc2"),
+					CPU_FEATURE_AES},
 			{"swapgs", BYTES("\x0f\x01\xf8"), CPU_FEATURE_NONE},
 	};
 	struct cpu_features features;
@@ -186,6 +198,20 @@ static void test_system_instructions(void **state)
 			assert_false(features_apply(&features, INSN_MODE_64, &insn));
 		}
 	}
+}
+
+/* What comes with a VEX prefix for vectors is not there without AVX, whatever else is. */
+static void test_avx_needs_avx(void **state)
+{
+	static const uint8_t vaesenc[] = {0xc4, 0xe2, 0x71, 0xdc, 0xc2};
+	struct cpu_features features;
+	struct insn insn;
+
+	(void)state;
+	memset(&features, 0xff, sizeof(features));
+	cpu_features_set(&features, CPU_FEATURE_AVX, false);
+	assert_int_equal(insn_decode(&insn, INSN_MODE_64, vaesenc, sizeof(vaesenc)), DECODE_OK);
+	assert_false(features_apply(&features, INSN_MODE_64, &insn));
 }
 
 /* LZCNT and TZCNT are other instructions for who has them not. */
@@ -222,6 +248,7 @@ static void test_offer(void **state)
 		assert_int_equal(offer->standard.words[i] & ~offer->possible.words[i], 0);
 		assert_int_equal(offer->host.words[i] & ~offer->standard.words[i], 0);
 	}
+	assert_false(cpu_features_has(&offer->standard, CPU_FEATURE_XSAVE));
 	assert_true(cpu_features_has(&offer->possible, CPU_FEATURE_PCOMMIT));
 	assert_false(cpu_features_has(&offer->standard, CPU_FEATURE_PCOMMIT));
 	assert_true(cpu_features_has(&offer->standard, CPU_FEATURE_CLWB));
@@ -232,6 +259,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 			cmocka_unit_test_setup_teardown(test_instructions, start, stop),
 			cmocka_unit_test(test_system_instructions),
+			cmocka_unit_test(test_avx_needs_avx),
 			cmocka_unit_test_setup_teardown(test_bit_scans, start, stop),
 			cmocka_unit_test(test_offer),
 	};

@@ -16,7 +16,7 @@
 
 #define DEFAULT_CASES 4
 #define WINDOW_BEFORE 64
-#define WINDOW_SIZE 704 /* of memory around the operand: set at random, compared afterwards */
+#define WINDOW_SIZE 1024 /* of memory around the operand: set at random, compared afterwards */
 
 struct test {
 	struct oracle *oracle;
@@ -24,6 +24,7 @@ struct test {
 	uint64_t random;
 	unsigned cases;
 	bool mode_32;
+	bool ymm; /* the host has AVX */
 	uint64_t ran, faulted;
 
 	uint8_t bytes[ORACLE_MAX_INSN];
@@ -53,6 +54,7 @@ static struct test *open_test(void)
 	test->oracle = oracle_create(NULL);
 	assert_non_null(test->oracle);
 	test->fixture = native_fixture_create(oracle_data_address(test->oracle));
+	test->ymm = __builtin_cpu_supports("avx");
 	return test;
 }
 
@@ -113,10 +115,56 @@ static bool is_image(const struct insn *insn)
 	return insn->map == INSN_MAP_0F && insn->opcode == 0xae && (insn->modrm & 0x38) < 0x10;
 }
 
+/* XSAVE and its kin, XRSTOR. */
+static bool is_xsave(const struct insn *insn)
+{
+	unsigned extension = (insn->modrm >> 3) & 7;
+
+	return insn->map == INSN_MAP_0F && insn->insn_class == INSN_CLASS_SSE && insn->is_memory &&
+	       ((insn->opcode == 0xae && extension >= 4) || insn->opcode == 0xc7);
+}
+
+/* CPUs differ in whether VEX.W makes general registers wide outside 64-bit mode; the SDM says it does not. */
+static bool width_varies(const struct insn *insn)
+{
+	const uint8_t *opcodes = (const uint8_t *)(insn->map == INSN_MAP_0F ? "\x2a\x2c\x2d\x6e\x7e"
+									    : "\x16\x22");
+
+	return insn->insn_class == INSN_CLASS_AVX && insn->map != INSN_MAP_0F38 &&
+	       (insn->prefixes & INSN_PREFIX_REX_W) &&
+	       strchr((const char *)opcodes, insn->opcode) != NULL;
+}
+
+static bool is_gather(const struct insn *insn)
+{
+	return insn->insn_class == INSN_CLASS_AVX && insn->map == INSN_MAP_0F38 &&
+	       (insn->opcode & 0xfc) == 0x90;
+}
+
 /* Images and x87 environments. */
 static bool is_long(const struct insn *insn)
 {
-	return is_image(insn) || (insn->insn_class == INSN_CLASS_X87 && insn->memory_size > 10);
+	return is_image(insn) || is_xsave(insn) ||
+	       (insn->insn_class == INSN_CLASS_X87 && insn->memory_size > 10);
+}
+
+/* An image that XRSTOR takes mostly, in the one form or the other. */
+static void random_image(uint64_t *random, uint8_t *image)
+{
+	uint64_t value = native_random(random);
+	uint64_t header[8] = {value >> 8 & 7};
+	struct oracle_fx fx;
+
+	native_random_fx(random, &fx);
+	fx.mxcsr |= value % 16 ? 0 : 0x40000;
+	memcpy(image, &fx, sizeof(fx));
+	if (value >> 16 & 1) {
+		header[1] = BIT(63) | (value >> 24 & 7) | header[0];
+	}
+	if ((value >> 32) % 16 == 0) {
+		header[value >> 40 & 7] |= BIT(value >> 48 & 63);
+	}
+	memcpy(image + 512, header, sizeof(header));
 }
 
 /* Random memory around the operand, such that it makes sense as any of the types it may be read as. */
@@ -141,6 +189,8 @@ static void fill_memory(struct test *test)
 		fx.fsw ^= (uint16_t)(native_random(&test->random) &
 				     0x8080); /* follow from others */
 		memcpy(operand, &fx, sizeof(fx));
+	} else if (is_xsave(&test->insn)) {
+		random_image(&test->random, operand);
 	} else if (test->insn.opcode == 0xae) {
 		uint32_t mxcsr = (uint32_t)native_random(&test->random) & 0xffff;
 		mxcsr |= native_random(&test->random) % 16 ? 0 : 0x40000;
@@ -190,6 +240,22 @@ static bool alignment_varies(const struct insn *insn)
 	       (insn->map == INSN_MAP_0F3A && insn->opcode == 0xcc);
 }
 
+/* Distances that mostly stay near the operand, as long as they are from it. */
+static void choose_indices(struct test *test)
+{
+	unsigned number = test->insn.index, size = test->insn.opcode & 1 ? 8 : 4;
+
+	for (unsigned i = 0; i < 32; i += size) {
+		uint64_t value = native_random(&test->random);
+		/* CPUs differ in what they make of distances of 64 bits outside 64-bit mode. */
+		bool near = value % 64 || test->mode_32;
+		int64_t distance = near ? (int64_t)(value >> 32 & 63) - 8
+					: (int64_t)(value & ~(BIT(63) | BIT(31)));
+		uint8_t *half = i < 16 ? test->state.fx.xmm[number] : test->state.ymm_high[number];
+		memcpy(half + i % 16, &distance, size);
+	}
+}
+
 static void choose_state(struct test *test)
 {
 	struct oracle_state *state = &test->state;
@@ -204,11 +270,26 @@ static void choose_state(struct test *test)
 	if (alignment_varies(&test->insn)) {
 		test->operand &= ~UINT64_C(15);
 	}
+	if (is_gather(&test->insn) && test->operand >> 40) {
+		test->operand = oracle_data_address(
+				test->oracle); /* who knows what is around there */
+	}
+	if (is_xsave(&test->insn)) {
+		test->operand &= ~(native_random(&test->random) % 8 ? UINT64_C(63) : 31);
+		state->regs[X86_RAX] = native_random(&test->random) & 7;
+		state->regs[X86_RDX] = 0;
+	}
 	state->regs[X86_RBX] = test->operand;
 	state->regs[X86_R11] = test->operand;
 	state->regs[X86_RDI] = test->operand;
 	state->rflags = native_random(&test->random) & X86_FLAGS_ARITH;
 	native_random_fx(&test->random, &state->fx);
+	for (unsigned i = 0; i < 16; i++) {
+		native_random_xmm(&test->random, state->ymm_high[i]);
+	}
+	if (is_gather(&test->insn)) {
+		choose_indices(test);
+	}
 	if (x87_varies(&test->insn)) {
 		state->fx.fsw = 0;
 	}
@@ -221,6 +302,7 @@ static void give_state(struct test *test)
 
 	memcpy(cpu->regs, test->state.regs, sizeof(cpu->regs));
 	memcpy(&cpu->fx, &test->state.fx, sizeof(cpu->fx));
+	memcpy(cpu->ymm_high, test->state.ymm_high, sizeof(cpu->ymm_high));
 	cpu->fx.mxcsr_mask = 0xffff;
 	cpu->rflags = test->state.rflags | X86_FLAG_FIXED;
 	cpu->rip = oracle_code_address(test->oracle);
@@ -294,6 +376,9 @@ static void compare_state(const struct test *test)
 		if (memcmp(cpu->fx.xmm[i], theirs->fx.xmm[i], 16) != 0) {
 			fail_case(test, "XMM%u", i);
 		}
+		if (test->ymm && memcmp(cpu->ymm_high[i], theirs->ymm_high[i], 16) != 0) {
+			fail_case(test, "YMM%u, upper half", i);
+		}
 	}
 	if ((cpu->rflags ^ theirs->rflags) & X86_FLAGS_ARITH) {
 		fail_case(test, "flags %#x, CPU says %#x", (unsigned)cpu->rflags,
@@ -307,18 +392,21 @@ static void compare_state(const struct test *test)
 	}
 }
 
-/* What FXSAVE writes and the engine need not: the host's MXCSR_MASK, XMM8-15 outside 64-bit mode. */
+/* What FXSAVE and XSAVE write and the engine need not: the host's MXCSR_MASK, XMM8-15 outside 64-bit mode. */
 static void forgive_image(const struct test *test)
 {
 	uint64_t offset = test->operand - oracle_data_address(test->oracle);
 	uint8_t *theirs = oracle_data(test->oracle) + offset;
 	const uint8_t *ours = test->fixture->memory + offset;
-	const uint32_t mask = 0xffff;
 
-	memcpy(theirs + offsetof(struct oracle_fx, mxcsr_mask), &mask, sizeof(mask));
+	memcpy(theirs + offsetof(struct oracle_fx, mxcsr_mask),
+			ours + offsetof(struct oracle_fx, mxcsr_mask), sizeof(uint32_t));
 	if (test->mode_32) {
 		memcpy(theirs + offsetof(struct oracle_fx, xmm[8]),
 				ours + offsetof(struct oracle_fx, xmm[8]), 8 * 16);
+	}
+	if (test->mode_32 && is_xsave(&test->insn)) {
+		memcpy(theirs + 576 + 8 * 16, ours + 576 + 8 * 16, 8 * 16);
 	}
 }
 
@@ -326,8 +414,9 @@ static void compare_memory(const struct test *test)
 {
 	const uint8_t *theirs = oracle_data(test->oracle);
 
-	if (is_image(&test->insn) && !(test->insn.modrm & 8) &&
-			test->fault.vector == ORACLE_NO_FAULT) {
+	bool image = is_image(&test->insn) || is_xsave(&test->insn);
+
+	if (image && !(test->insn.modrm & 8) && test->fault.vector == ORACLE_NO_FAULT) {
 		forgive_image(test);
 	}
 	if (memcmp(test->fixture->memory + test->window, theirs + test->window, WINDOW_SIZE) != 0) {
@@ -341,8 +430,8 @@ static void run_case(struct test *test)
 	give_state(test);
 	native_fixture_fill_tlb(test->fixture, native_random(&test->random) & 1);
 	(void)native_fixture_run(test->fixture, test->bytes, test->len);
-	(void)oracle_run(test->oracle, test->bytes, test->len, &test->state, ORACLE_FX,
-			&test->fault);
+	(void)oracle_run(test->oracle, test->bytes, test->len, &test->state,
+			ORACLE_FX | (test->ymm ? ORACLE_YMM : 0), &test->fault);
 	test->ran++;
 	test->faulted += test->fault.vector != ORACLE_NO_FAULT;
 	compare_fault(test);
@@ -357,7 +446,35 @@ struct encoding {
 	uint8_t opcode;
 	uint8_t modrm;
 	bool wide;
+	bool vex, is_256; /* a VEX prefix with all there is of prefix and map in it */
+	uint8_t sib; /* if modrm says so */
 };
+
+/* A VEX prefix of three bytes; vvvv at random, or no register. */
+static size_t spell_vex(struct test *test, const struct encoding *encoding, bool has_register)
+{
+	static const uint8_t maps[] = {[INSN_MAP_0F] = 1, [INSN_MAP_0F38] = 2, [INSN_MAP_0F3A] = 3};
+	unsigned pp = encoding->prefix == 0x66	 ? 1
+		      : encoding->prefix == 0xf3 ? 2
+		      : encoding->prefix	 ? 3
+						 : 0;
+	uint64_t value = native_random(&test->random);
+	unsigned inverted = test->mode_32 ? 0xe0 : 0x40 | (value & 0xa0);
+	unsigned vvvv = !has_register ? 15 : test->mode_32 ? 8 | (value >> 8 & 7) : value >> 8 & 15;
+
+	test->bytes[0] = 0xc4;
+	test->bytes[1] = (uint8_t)(inverted | maps[encoding->map]);
+	test->bytes[2] = (uint8_t)((encoding->wide ? 0x80 : 0) | vvvv << 3 |
+				   (encoding->is_256 ? 4 : 0) | pp);
+	test->bytes[3] = encoding->opcode;
+	test->bytes[4] = encoding->modrm;
+	test->bytes[5] = encoding->sib;
+	size_t len = encoding->sib ? 6 : 5;
+	/* CPUs differ in whether the highest bit of a register's number counts outside 64-bit mode. */
+	bool fourth = encoding->map == INSN_MAP_0F3A && encoding->opcode >> 4 == 4;
+	test->bytes[len++] = (uint8_t)(value >> 16 & (fourth && test->mode_32 ? 0x7f : 0xff));
+	return len;
+}
 
 /* Puts the bytes together, with REX.R and REX.B at random. */
 static void spell(struct test *test, const struct encoding *encoding)
@@ -386,6 +503,17 @@ static void spell(struct test *test, const struct encoding *encoding)
 	test->len = len;
 }
 
+/* In whichever way it exists. */
+static void spell_avx(struct test *test, const struct encoding *encoding)
+{
+	enum insn_mode mode = test->mode_32 ? INSN_MODE_32 : INSN_MODE_64;
+
+	test->len = spell_vex(test, encoding, true);
+	if (insn_decode(&test->insn, mode, test->bytes, test->len) != DECODE_OK) {
+		test->len = spell_vex(test, encoding, false);
+	}
+}
+
 static bool decode_native(struct test *test)
 {
 	enum insn_mode mode = test->mode_32 ? INSN_MODE_32 : INSN_MODE_64;
@@ -401,8 +529,12 @@ static bool decode_native(struct test *test)
 static void run_encoding(struct test *test, const struct encoding *encoding)
 {
 	for (unsigned i = 0; i < test->cases; i++) {
-		spell(test, encoding);
-		if (!decode_native(test)) {
+		if (encoding->vex) {
+			spell_avx(test, encoding);
+		} else {
+			spell(test, encoding);
+		}
+		if (!decode_native(test) || (test->mode_32 && width_varies(&test->insn))) {
 			return;
 		}
 		run_case(test);
@@ -431,12 +563,37 @@ static void run_opcode(struct test *test, enum insn_map map, unsigned opcode)
 	}
 }
 
+/* With AVX's prefix. Gathers have [rbx + vector index]. */
+static void run_avx_opcode(struct test *test, enum insn_map map, unsigned opcode)
+{
+	static const uint8_t prefixes[] = {0, 0x66, 0xf3, 0xf2};
+	bool gather = map == INSN_MAP_0F38 && (opcode & 0xfc) == 0x90;
+	struct encoding encoding = {.map = (uint8_t)map, .opcode = (uint8_t)opcode, .vex = true};
+
+	for (unsigned i = 0; i < 4 * G_N_ELEMENTS(prefixes); i++) {
+		encoding.prefix = prefixes[i / 4];
+		encoding.wide = i & 1;
+		encoding.is_256 = i & 2;
+		for (unsigned reg = 0; reg < 64; reg += 8) {
+			encoding.modrm = (uint8_t)(reg | (gather ? X86_RSP : X86_RBX));
+			encoding.sib = gather ? (uint8_t)(0x40 | ((reg + 8) & 0x38) | X86_RBX) : 0;
+			run_encoding(test, &encoding);
+			encoding.sib = 0;
+			for (unsigned rm = 0; rm < 8 && !gather; rm++) {
+				encoding.modrm = (uint8_t)(0xc0 | reg | rm);
+				run_encoding(test, &encoding);
+			}
+		}
+	}
+}
+
 struct sweep {
 	enum insn_map map;
 	unsigned first, last; /* opcodes */
 	unsigned factor; /* for more cases an encoding */
 	uint64_t encodings; /* there are at least */
 	bool mode_32;
+	bool avx;
 };
 
 static void run_sweep(const struct sweep *sweep)
@@ -446,7 +603,11 @@ static void run_sweep(const struct sweep *sweep)
 	test->cases *= sweep->factor;
 	test->mode_32 = sweep->mode_32;
 	for (unsigned opcode = sweep->first; opcode <= sweep->last; opcode++) {
-		run_opcode(test, sweep->map, opcode);
+		if (sweep->avx) {
+			run_avx_opcode(test, sweep->map, opcode);
+		} else {
+			run_opcode(test, sweep->map, opcode);
+		}
 	}
 	print_message("%" G_GUINT64_FORMAT " cases, %" G_GUINT64_FORMAT " of them faults\n",
 			test->ran, test->faulted);
@@ -491,6 +652,34 @@ static void test_0f_32bit(void **state)
 	run_sweep(&(const struct sweep){INSN_MAP_0F, 0x00, 0xff, 1, 20000, true});
 }
 
+static bool host_lacks_avx(void)
+{
+	return !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
+	       !__builtin_cpu_supports("f16c");
+}
+
+static void test_avx(void **state)
+{
+	(void)state;
+	if (host_lacks_avx()) {
+		skip();
+	}
+	run_sweep(&(const struct sweep){INSN_MAP_0F, 0x00, 0xff, 1, 20000, false, true});
+	run_sweep(&(const struct sweep){INSN_MAP_0F38, 0x00, 0xef, 1, 10000, false, true});
+	run_sweep(&(const struct sweep){INSN_MAP_0F3A, 0x00, 0xef, 1, 4000, false, true});
+}
+
+static void test_avx_32bit(void **state)
+{
+	(void)state;
+	if (host_lacks_avx()) {
+		skip();
+	}
+	run_sweep(&(const struct sweep){INSN_MAP_0F, 0x00, 0xff, 1, 20000, true, true});
+	run_sweep(&(const struct sweep){INSN_MAP_0F38, 0x00, 0xef, 1, 10000, true, true});
+	run_sweep(&(const struct sweep){INSN_MAP_0F3A, 0x00, 0xef, 1, 4000, true, true});
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -500,6 +689,8 @@ int main(void)
 			cmocka_unit_test(test_0f3a),
 			cmocka_unit_test(test_x87_32bit),
 			cmocka_unit_test(test_0f_32bit),
+			cmocka_unit_test(test_avx),
+			cmocka_unit_test(test_avx_32bit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
