@@ -103,6 +103,20 @@ static const struct cpu_model_info models[] = {
 				"avx512vbmi,umip,avx512vbmi2,gfni,vaes,vpclmulqdq,avx512bitalg,"
 				"avx512-vpopcntdq,la57,wbnoinvd,sha-ni,rdpid,fsrm,avx512ifma",
 				NULL, NULL, 6, 106, 6, "Intel Xeon Processor (Icelake)"},
+		{"EPYC", "AMD EPYC Processor", NULL,
+				PENTIUM_PRO
+				",vme,rdrand,f16c,avx,xsave,aes,popcnt,movbe,sse4.2,sse4.1,cx16,fma,"
+				"ssse3,pclmulqdq,pni,lm,rdtscp,pdpe1gb,fxsr-opt,mmxext,nx,syscall,"
+				"osvw,3dnowprefetch,misalignsse,sse4a,abm,cr8legacy,lahf-lm,"
+				"fsgsbase,bmi1,avx2,smep,bmi2,rdseed,adx,smap,clflushopt,sha-ni,"
+				"xsaveopt,xsavec,xgetbv1,arat,ibpb",
+				NULL, NULL, 23, 1, 2, "AMD EPYC Processor"},
+		{"EPYC-Rome", "AMD EPYC-Rome Processor", "EPYC",
+				"clwb,umip,rdpid,wbnoinvd,amd-stibp,clzero,xsaveerptr,perfctr-core",
+				NULL, NULL, 23, 49, 0, "AMD EPYC-Rome Processor"},
+		{"EPYC-Milan", "AMD EPYC-Milan Processor", "EPYC-Rome",
+				"pcid,erms,invpcid,pku,fsrm,ibrs,amd-ssbd", NULL, NULL, 25, 1, 1,
+				"AMD EPYC-Milan Processor"},
 };
 
 /* What an instruction set is built upon. What is needed comes before what needs it. */

@@ -196,6 +196,8 @@ static void test_contents(void **state)
 			{"x86-64-v2", CPU_FEATURE_AVX, false},
 			{"x86-64-v2", CPU_FEATURE_ARCH_CAPABILITIES, true},
 			{"x86-64-v3", CPU_FEATURE_AVX2, true},
+			{"EPYC-Rome", CPU_FEATURE_SHA, true},
+			{"EPYC-Rome", CPU_FEATURE_INVPCID, false},
 	};
 	struct cpu_offer offer = offer_without("");
 
@@ -263,6 +265,7 @@ static void test_identity(void **state)
 			{"qemu64", 0x60fb1, "QEMU Virtual CPU version 2.5+"},
 			{"Haswell", 0x306c4, "Intel Core Processor (Haswell)"},
 			{"486", 0x480, "486"},
+			{"EPYC-Milan", 0xa00f11, "AMD EPYC-Milan Processor"},
 			{"Haswell,stepping=7", 0x306c7, "Intel Core Processor (Haswell)"},
 			{"max,family=23,model=0x31,stepping=0,model-id=Own name", 0x830f10,
 					"Own name"},
