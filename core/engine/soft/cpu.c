@@ -374,7 +374,7 @@ void cpu_set_rflags(struct cpu *cpu, uint64_t value)
 		cpu_update_mode(cpu);
 	}
 	if (cpu->rflags & ~old & X86_FLAG_IF) {
-		interrupt_recheck(cpu);
+		interrupt_enabled(cpu);
 	}
 }
 

@@ -157,6 +157,7 @@ struct cpu { /* NOLINT(clang-analyzer-optin.performance.Padding): what is hot co
 	uint8_t cpl;
 	/* INTERRUPT_SHADOW_* during the instruction after STI, MOV SS, POP SS */
 	uint8_t interrupt_shadow;
+	bool interrupt_held; /* an interrupt may wait for IF; owned by interrupt.c */
 	/* bit per enum x86_segment_reg: needs limit or type checks; 0 in 64-bit mode */
 	uint8_t segments_checked;
 

@@ -70,7 +70,7 @@ void exec_sti(struct cpu *cpu, const struct insn *insn)
 		if (!(cpu->rflags & X86_FLAG_IF)) {
 			cpu->rflags |= X86_FLAG_IF;
 			cpu->interrupt_shadow = INTERRUPT_SHADOW_STI;
-			interrupt_recheck(cpu);
+			interrupt_enabled(cpu);
 		}
 		break;
 	case ACCESS_VIRTUAL:

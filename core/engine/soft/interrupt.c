@@ -184,7 +184,8 @@ static void poll_interrupt(struct cpu *cpu)
 {
 	/* The request goes first: what arrives from now on sets it again. */
 	forget_request(cpu, CPU_REQUEST_INTERRUPT);
-	if (!(cpu->rflags & X86_FLAG_IF) || !cpu->apic || !apic_has_interrupt(cpu->apic)) {
+	cpu->interrupt_held = !(cpu->rflags & X86_FLAG_IF);
+	if (cpu->interrupt_held || !cpu->apic || !apic_has_interrupt(cpu->apic)) {
 		return;
 	}
 	pv_account(cpu);

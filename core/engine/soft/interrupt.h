@@ -60,10 +60,19 @@ enum interrupt_result interrupt_poll(struct cpu *cpu);
  */
 void interrupt_software(struct cpu *cpu, uint8_t vector, enum interrupt_kind kind);
 
-/* EFLAGS.IF, CR8 or the shadow changed so that something held back may be deliverable now. */
+/* CR8 or something else than IF changed so that something held back may be deliverable now. */
 static inline void interrupt_recheck(struct cpu *cpu)
 {
 	__atomic_fetch_or(&cpu->request, CPU_REQUEST_INTERRUPT, __ATOMIC_RELAXED);
+}
+
+/* IF has become 1. */
+static inline void interrupt_enabled(struct cpu *cpu)
+{
+	if (cpu->interrupt_held) {
+		cpu->interrupt_held = false;
+		interrupt_recheck(cpu);
+	}
 }
 
 /* Whether single-stepping or breakpoints need the run loop's attention at each instruction. */

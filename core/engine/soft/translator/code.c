@@ -47,6 +47,7 @@ static void leave_mxcsr(struct cpu *cpu)
 static void execute(struct cpu *cpu, const struct insn *insn)
 {
 	leave_mxcsr(cpu);
+	cpu->interrupt_shadow = 0; /* of an instruction before this one */
 	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
 	stats_call_out(&cpu->stats, insn);
 	insn->exec(cpu, insn);
@@ -69,6 +70,16 @@ static bool same_translations(const struct cpu *cpu)
 }
 
 /*
+ * The run loop has to look at each instruction. The shadow of STI does not count: nothing is delivered before the next look at
+ * requests, and the run loop executes an instruction first where it finds a shadow then.
+ */
+static bool watched(const struct cpu *cpu)
+{
+	return (cpu->rflags & (X86_FLAG_TF | X86_FLAG_RF)) || (cpu->dr[7] & 0xff) ||
+	       cpu->interrupt_shadow == INTERRUPT_SHADOW_STACK || cpu->debugger_step;
+}
+
+/*
  * After an instruction that may have changed anything: to another translation, with nothing for the run loop to see to. The
  * tables of jumps know the way if mappings are what they were.
  */
@@ -77,8 +88,8 @@ static enum outcome jump_or_leave(struct cpu *cpu)
 	size_t set = (size_t)(cpu->tlb - cpu->tlbs);
 	bool user = set == TLB_USER;
 
-	if (!same_translations(cpu) || cpu->mode != INSN_MODE_64 || set == TLB_ALIGNED ||
-			interrupt_stepping(cpu) || cpu->activity != CPU_ACTIVE ||
+	if (!same_translations(cpu) || !code_holds(cpu) || watched(cpu) ||
+			cpu->activity != CPU_ACTIVE ||
 			cpu->fetch_epoch[user] != cpu->jumps_epoch[user] ||
 			!linear_is_canonical(cpu->rip)) {
 		return OUTCOME_LEAVE;

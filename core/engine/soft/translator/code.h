@@ -41,6 +41,16 @@ static inline struct host_rm code_reg_state(unsigned reg)
 	return host_state(offsetof(struct cpu, regs) + reg * sizeof(uint64_t));
 }
 
+/*
+ * Whether there is translated code for the state that the processor is in. CPL 1 and 2 are interpreted: the supervisor's
+ * translations are for CPL 0.
+ */
+static inline bool code_holds(const struct cpu *cpu)
+{
+	return cpu->mode == INSN_MODE_64 && cpu->tlb != &cpu->tlbs[TLB_ALIGNED] &&
+	       (cpu->cpl == 0 || cpu->cpl == 3);
+}
+
 struct code;
 
 /* name as in code_memory_map(), size in bytes. NULL with errno if the host gives no memory. */

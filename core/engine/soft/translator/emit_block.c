@@ -33,6 +33,18 @@ static bool emit_insn(struct unit *u)
 	case SHAPE_LEAVE:
 		insn_emit_leave(u);
 		return false;
+	case SHAPE_PUSHF:
+		insn_emit_pushf(u);
+		return false;
+	case SHAPE_CLI:
+		insn_emit_cli(u);
+		return false;
+	case SHAPE_SWAPGS:
+		insn_emit_swapgs(u);
+		return false;
+	case SHAPE_STI:
+		insn_emit_sti(u);
+		return true;
 	case SHAPE_JCC:
 		insn_emit_jcc(u);
 		return true;
@@ -63,13 +75,15 @@ static bool emit_insn(struct unit *u)
 }
 
 /* Which flags from before each instruction are needed by it or after it. */
-static void find_live(const struct block *block, bool sse, struct shape *shapes, uint16_t *live)
+static void find_live(const struct block *block, unsigned set, bool sse, struct shape *shapes,
+		uint16_t *live)
 {
 	uint16_t needed = X86_FLAGS_ARITH;
 
 	for (unsigned i = block->count; i-- > 0;) {
 		shape_of(&block->insns[i], &shapes[i]);
-		if (!insn_is_emitted(&block->insns[i], &shapes[i]) || (shapes[i].sse && !sse)) {
+		if (!insn_is_emitted(&block->insns[i], &shapes[i]) || (shapes[i].sse && !sse) ||
+				(shapes[i].privileged && set == TLB_USER)) {
 			shapes[i] = (struct shape){
 					.kind = SHAPE_CALL_OUT, .flags_read = X86_FLAGS_ARITH};
 		}
@@ -99,7 +113,7 @@ bool block_emit(struct code *code, struct emitter *emitter, const struct block *
 	struct unit u = {.e = emitter, .code = code, .set = set};
 	bool ended = false;
 
-	find_live(block, sse, shapes, live);
+	find_live(block, set, sse, shapes, live);
 	u.offset = (uint32_t)PAGE_OFFSET(block->physical);
 	emit_far_entry(&u);
 	for (unsigned i = 0; i < block->count; i++) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/translator/unit.h"
 
 static void emit_stack_move(struct unit *u, int32_t bytes)
@@ -13,10 +14,31 @@ static void emit_push_address(struct unit *u)
 	unit_emit_translate(u, 8, true);
 }
 
+/* What scratch[2] has. */
+static void emit_push_scratch(struct unit *u)
+{
+	emit_push_address(u);
+	emit_load(u->e, HOST_R15, STATE(scratch[2]));
+	emit_store(u->e, host_memory(HOST_R14, HOST_NONE, 0, 0), HOST_R15);
+	emit_stack_move(u, -8);
+}
+
+static void emit_push_memory(struct unit *u)
+{
+	unit_emit_memory_operand(u, 8, false);
+	emit_load(u->e, HOST_R14, host_memory(HOST_R14, HOST_NONE, 0, 0));
+	emit_store(u->e, STATE(scratch[2]), HOST_R14);
+	emit_push_scratch(u);
+}
+
 void insn_emit_push(struct unit *u)
 {
 	const struct host_rm top = host_memory(HOST_R14, HOST_NONE, 0, 0);
 
+	if (u->insn->is_memory) {
+		emit_push_memory(u);
+		return;
+	}
 	emit_push_address(u);
 	if (u->shape.rm_use) {
 		emit_store(u->e, top, unit_reg_in(u, u->insn->rm, HOST_R15));
@@ -24,6 +46,30 @@ void insn_emit_push(struct unit *u)
 		emit_store_imm(u->e, top, (int32_t)u->insn->imm);
 	}
 	emit_stack_move(u, -8);
+}
+
+/* The arithmetic flags are the host's, the others those of the guest's state. */
+void insn_emit_pushf(struct unit *u)
+{
+	const struct host_op movzx8 = {.map = INSN_MAP_0F, .opcode = 0xb6, .rex = true};
+	const struct host_op shift11 = {.opcode = 0xc1, .imm_size = 1, .imm = 11};
+	const struct host_op shift8 = {.opcode = 0xc1, .imm_size = 1, .imm = 8};
+	const int32_t others = ~(int32_t)(X86_FLAGS_ARITH | X86_FLAG_VM | X86_FLAG_RF);
+
+	/* OF is in AL, the low byte of the flags in AH. */
+	unit_emit_flags_out(u);
+	emit_op(u->e, &movzx8, HOST_R15, host_register(HOST_RAX));
+	emit_op(u->e, &shift11, 4, host_register(HOST_R15));
+	emit_store32(u->e, host_register(HOST_R14), HOST_RAX);
+	emit_op(u->e, &shift8, 5, host_register(HOST_R14));
+	emit_op(u->e, &movzx8, HOST_R14, host_register(HOST_R14));
+	emit_alu(u->e, ALU_OR, HOST_R15, host_register(HOST_R14));
+	emit_load(u->e, HOST_R14, STATE(rflags));
+	emit_alu_imm(u->e, ALU_AND, HOST_R14, others);
+	emit_alu(u->e, ALU_OR, HOST_R15, host_register(HOST_R14));
+	emit_store(u->e, STATE(scratch[2]), HOST_R15);
+	unit_emit_flags_in(u);
+	emit_push_scratch(u);
 }
 
 static void emit_top_address(struct unit *u)
@@ -186,4 +232,58 @@ void insn_emit_jmp_indirect(struct unit *u)
 	unit_store_xmms(u);
 	emit_branch_operand(u);
 	emit_indirect(u, 0);
+}
+
+/* An instruction on the byte of cpu->rflags that IF is in. */
+static void emit_on_if(struct unit *u, uint8_t opcode, unsigned extension, uint8_t imm)
+{
+	const struct host_op op = {.opcode = opcode, .imm_size = 1, .imm = imm};
+
+	emit_op(u->e, &op, extension, host_state(offsetof(struct cpu, rflags) + 1));
+}
+
+void insn_emit_cli(struct unit *u)
+{
+	if (u->live) {
+		unit_emit_flags_out(u);
+	}
+	emit_on_if(u, 0x80, ALU_AND, (uint8_t) ~(X86_FLAG_IF >> 8));
+	if (u->live) {
+		unit_emit_flags_in(u);
+	}
+}
+
+/* Called out if an interrupt may wait for IF. */
+void insn_emit_sti(struct unit *u)
+{
+	const struct host_op cmp = {.opcode = 0x80, .imm_size = 1};
+	const struct host_op mov = {.opcode = 0xc6, .imm_size = 1, .imm = INTERRUPT_SHADOW_STI};
+	uint8_t *done;
+
+	unit_store_xmms(u);
+	if (u->live) {
+		unit_emit_flags_out(u);
+	}
+	emit_on_if(u, 0xf6, 0, X86_FLAG_IF >> 8);
+	done = emit_jcc(u->e, CONDITION_NOT_EQUAL);
+	emit_op(u->e, &cmp, ALU_CMP, STATE(interrupt_held));
+	unit_add_slow(u, emit_jcc(u->e, CONDITION_NOT_EQUAL), u->live);
+	emit_on_if(u, 0x80, ALU_OR, X86_FLAG_IF >> 8);
+	emit_op(u->e, &mov, 0, STATE(interrupt_shadow));
+	emit_here(u->e, done);
+	if (u->live) {
+		unit_emit_flags_in(u);
+	}
+	unit_emit_next(u, next_offset(u));
+}
+
+void insn_emit_swapgs(struct unit *u)
+{
+	const size_t gs = X86_GS * sizeof(uint64_t);
+
+	emit_load(u->e, HOST_R14, host_state(offsetof(struct cpu, seg_base) + gs));
+	emit_load(u->e, HOST_R15, STATE(msr.kernel_gs_base));
+	emit_store(u->e, STATE(msr.kernel_gs_base), HOST_R14);
+	emit_store(u->e, host_state(offsetof(struct cpu, seg_base) + gs), HOST_R15);
+	emit_store(u->e, STATE(seg[X86_GS].base), HOST_R15);
 }

@@ -253,7 +253,7 @@ bool insn_is_emitted(const struct insn *insn, const struct shape *shape)
 	case SHAPE_LEA:
 		return insn->operand_size >= 4;
 	case SHAPE_PUSH:
-		return !insn->is_memory && (insn->map != INSN_MAP_LEGACY || insn->opcode != 0xff);
+		return insn->is_memory || insn->map != INSN_MAP_LEGACY || insn->opcode != 0xff;
 	case SHAPE_POP:
 		return !insn->is_memory;
 	case SHAPE_RET:

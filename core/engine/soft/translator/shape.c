@@ -439,6 +439,22 @@ static void shape_0f(struct shape *shape, const struct insn *insn)
 	}
 }
 
+static void shape_system(struct shape *shape, const struct insn *insn)
+{
+	if (insn->map == INSN_MAP_0F && insn->opcode == 0x01 && insn->modrm == 0xf8) {
+		shape->kind = SHAPE_SWAPGS;
+	} else if (insn->map == INSN_MAP_LEGACY && insn->opcode == 0xfa) {
+		shape->kind = SHAPE_CLI;
+	} else if (insn->map == INSN_MAP_LEGACY && insn->opcode == 0xfb) {
+		shape->kind = SHAPE_STI;
+	} else if (insn->map == INSN_MAP_LEGACY && insn->opcode == 0x9c) {
+		wide_only(shape, insn, SHAPE_PUSHF);
+		flags(shape, ALL, 0);
+		return;
+	}
+	shape->privileged = true;
+}
+
 /* LOCK, and XCHG with memory: atomic. */
 static bool is_atomic(const struct insn *insn)
 {
@@ -458,6 +474,9 @@ void shape_of(const struct insn *insn, struct shape *ret_shape)
 		} else if (insn->map == INSN_MAP_0F) {
 			shape_0f(&shape, insn);
 		}
+	}
+	if (insn->insn_class == INSN_CLASS_SYSTEM) {
+		shape_system(&shape, insn);
 	}
 	if (insn->insn_class == INSN_CLASS_SSE && (!insn->is_memory || insn->address_size == 8)) {
 		shape_of_sse(insn, &shape);

@@ -20,7 +20,11 @@ enum shape_kind {
 	SHAPE_PUSH,
 	SHAPE_POP,
 	SHAPE_LEAVE,
+	SHAPE_PUSHF,
+	SHAPE_CLI,
+	SHAPE_SWAPGS,
 	/* These end a block. */
+	SHAPE_STI,
 	SHAPE_JCC,
 	SHAPE_JMP,
 	SHAPE_CALL,
@@ -46,6 +50,7 @@ struct shape {
 	uint8_t aligned; /* bytes that the memory operand must be aligned to, or is called out; 0: none */
 	bool opsize, rex_w; /* prefixes 66 and REX.W */
 	bool lock;
+	bool privileged; /* as described for CPL 0 only, else called out */
 	bool sse; /* needs the host's SSE state to be the guest's */
 	bool reg_xmm, rm_xmm; /* the operand is an XMM register */
 	uint8_t xmm0_use; /* enum shape_use: XMM0 as an operand that is not named */

@@ -149,7 +149,7 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 	struct cpu *cpu = translator->cpu;
 	unsigned set = current_set(cpu);
 
-	if (cpu->mode != INSN_MODE_64 || set == TLB_ALIGNED || block->untranslatable) {
+	if (!code_holds(cpu) || block->untranslatable) {
 		return NULL;
 	}
 	if (unlikely(cpu->sse_native != fpu_sse_unchecked(cpu))) {

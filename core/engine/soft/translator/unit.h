@@ -17,6 +17,7 @@
 /* ALU operations, as opcode extensions, and conditions of branches. */
 enum unit_alu {
 	ALU_ADD = 0,
+	ALU_OR = 1,
 	ALU_AND = 4,
 	ALU_SUB = 5,
 	ALU_CMP = 7,
@@ -109,8 +110,14 @@ void insn_emit_divide(struct unit *u);
 void insn_emit_push(struct unit *u);
 void insn_emit_pop(struct unit *u);
 void insn_emit_leave(struct unit *u);
+void insn_emit_pushf(struct unit *u);
+
+/* What a kernel's entries and locks are made of; emit_branch.c. */
+void insn_emit_cli(struct unit *u);
+void insn_emit_swapgs(struct unit *u);
 
 /* Ends of blocks; emit_branch.c. */
+void insn_emit_sti(struct unit *u);
 void insn_emit_jcc(struct unit *u);
 void insn_emit_jmp(struct unit *u);
 void insn_emit_call(struct unit *u);

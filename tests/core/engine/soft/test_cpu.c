@@ -309,6 +309,7 @@ static void test_system_calls(void **state)
 	assert_int_equal(cpu->regs[X86_R11], X86_FLAG_FIXED | 0x601);
 	assert_int_equal(cpu->rflags, X86_FLAG_FIXED | X86_FLAG_CF);
 	cpu->request = 0;
+	cpu->interrupt_held = true;
 	assert_int_equal(FAULT_OF(cpu, exec_sysret(cpu, &insn)), NOTHING);
 	assert_int_equal(cpu->next_rip, 0x4002);
 	assert_int_equal(cpu->cpl, 3);
