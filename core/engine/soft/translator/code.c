@@ -7,6 +7,7 @@
 #include "core/engine/soft/fpu.h"
 #include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/operand.h"
+#include "core/engine/soft/translator/x87.h"
 
 #include <asm/prctl.h>
 #include <sys/syscall.h>
@@ -17,7 +18,7 @@ typedef uint32_t code_enter_fn(struct cpu *cpu, const uint8_t *entry);
 struct code {
 	struct code_memory memory;
 	size_t used, stubs; /* stubs: bytes taken by what is always there */
-	const uint8_t *enter, *call_out, *call_out_last, *lookup, *link, *attend;
+	const uint8_t *enter, *call_out, *call_out_last, *bring_in_x87, *lookup, *link, *attend;
 };
 
 #define STATE(field) host_state(offsetof(struct cpu, field))
@@ -46,6 +47,9 @@ static void leave_mxcsr(struct cpu *cpu)
 
 static void execute(struct cpu *cpu, const struct insn *insn)
 {
+	if (unlikely(cpu->x87_resident)) {
+		x87_take_out(cpu);
+	}
 	leave_mxcsr(cpu);
 	cpu->interrupt_shadow = 0; /* of an instruction before this one */
 	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
@@ -117,6 +121,18 @@ static uint32_t call_out_last(struct cpu *cpu, const struct insn *insn)
 	execute(cpu, insn);
 	cpu->rip = cpu->next_rip;
 	return jump_or_leave(cpu);
+}
+
+/*
+ * An instruction needs the guest's x87 state in the host's registers. Where it cannot be, the instruction is executed here, and
+ * execution goes on elsewhere, because those that follow count on it.
+ */
+static uint32_t bring_in_x87(struct cpu *cpu, const struct insn *insn)
+{
+	if (likely(x87_bring_in(cpu))) {
+		return OUTCOME_NEXT;
+	}
+	return call_out_last(cpu, insn);
 }
 
 static void emit_save(struct emitter *e)
@@ -267,6 +283,8 @@ static void emit_stubs(struct code *code)
 	emit_call_out(&e, code->lookup, call_out);
 	code->call_out_last = e.at;
 	emit_call_out(&e, code->lookup, call_out_last);
+	code->bring_in_x87 = e.at;
+	emit_call_out(&e, code->lookup, bring_in_x87);
 	code->link = e.at;
 	emit_exit(&e, CODE_EXIT_LINK);
 	code->attend = e.at;
@@ -346,6 +364,11 @@ const uint8_t *code_call_out_last(const struct code *code)
 	return code->call_out_last;
 }
 
+const uint8_t *code_bring_in_x87(const struct code *code)
+{
+	return code->bring_in_x87;
+}
+
 const uint8_t *code_lookup(const struct code *code)
 {
 	return code->lookup;
@@ -369,6 +392,9 @@ enum code_exit code_run(struct code *code, struct cpu *cpu, const uint8_t *entry
 	cpu->packed_flags = (uint16_t)flags_pack(cpu->rflags);
 	enter_mxcsr(cpu);
 	reason = enter(cpu, entry);
+	if (cpu->x87_resident) {
+		x87_take_out(cpu);
+	}
 	leave_mxcsr(cpu);
 	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
 	return (enum code_exit)reason;

@@ -76,6 +76,8 @@ uint8_t *code_writable(const struct code *code, const uint8_t *executable);
 /* Shared pieces that translations lead to, in the writable view. */
 const uint8_t *code_call_out(const struct code *code); /* r14: offset from page_rip, r15: insn */
 const uint8_t *code_call_out_last(const struct code *code); /* the same for one that ends a block */
+const uint8_t *code_bring_in_x87(
+		const struct code *code); /* the same for one on x87 state, before it */
 const uint8_t *code_lookup(const struct code *code); /* r14: target; jumps there */
 const uint8_t *code_link(const struct code *code); /* r14: offset of the target, r15: site */
 const uint8_t *code_attend(const struct code *code); /* r14: offset of the next instruction */

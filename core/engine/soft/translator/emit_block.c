@@ -33,6 +33,12 @@ static bool emit_insn(struct unit *u)
 	case SHAPE_LEAVE:
 		insn_emit_leave(u);
 		return false;
+	case SHAPE_X87:
+		insn_emit_x87(u);
+		return false;
+	case SHAPE_FLDCW:
+		insn_emit_fldcw(u);
+		return false;
 	case SHAPE_PUSHF:
 		insn_emit_pushf(u);
 		return false;
@@ -66,8 +72,9 @@ static bool emit_insn(struct unit *u)
 	case SHAPE_CALL_OUT:
 	default: {
 		bool last = u->insn->flags & INSN_FLAG_ENDS_BLOCK;
-		unit_store_xmms(u);
+		unit_settle(u);
 		u->loaded = 0;
+		u->x87 = false;
 		unit_emit_call_out(u, u->insn, u->offset, last);
 		return last;
 	}
@@ -110,7 +117,7 @@ bool block_emit(struct code *code, struct emitter *emitter, const struct block *
 {
 	struct shape shapes[BLOCK_MAX_INSNS];
 	uint16_t live[BLOCK_MAX_INSNS];
-	struct unit u = {.e = emitter, .code = code, .set = set};
+	struct unit u = {.e = emitter, .code = code, .set = set, .x87_pointer = UNIT_NO_OFFSET};
 	bool ended = false;
 
 	find_live(block, set, sse, shapes, live);
@@ -123,15 +130,18 @@ bool block_emit(struct code *code, struct emitter *emitter, const struct block *
 		unsigned first_slow = u.slow_count;
 		ended = emit_insn(&u);
 		for (unsigned k = first_slow; k < u.slow_count && !ended; k++) {
-			u.slow[k].back = emitter->at;
-			u.slow[k].loaded = u.loaded;
+			if (!u.slow[k].brings_in_x87) {
+				u.slow[k].back = emitter->at;
+				u.slow[k].loaded = u.loaded;
+				u.slow[k].x87 = u.x87;
+			}
 		}
 		if (!ended) {
 			u.offset += u.insn->length;
 		}
 	}
 	if (!ended) {
-		unit_store_xmms(&u);
+		unit_settle(&u);
 		unit_emit_next(&u, u.offset);
 	}
 	unit_emit_slow_paths(&u);

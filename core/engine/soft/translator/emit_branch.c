@@ -155,7 +155,7 @@ void unit_emit_next(struct unit *u, int64_t next)
 
 void insn_emit_jcc(struct unit *u)
 {
-	unit_store_xmms(u);
+	unit_settle(u);
 	uint8_t *taken = emit_jcc(u->e, u->insn->opcode & 15);
 
 	unit_emit_next(u, next_offset(u));
@@ -183,7 +183,7 @@ void insn_emit_ret(struct unit *u)
 {
 	int32_t bytes = 8 + (int32_t)(uint16_t)(u->insn->opcode == 0xc2 ? u->insn->imm : 0);
 
-	unit_store_xmms(u);
+	unit_settle(u);
 	emit_top_address(u);
 	emit_load(u->e, HOST_R14, host_memory(HOST_R14, HOST_NONE, 0, 0));
 	emit_stack_move(u, bytes);
@@ -206,7 +206,7 @@ static void emit_branch_operand(struct unit *u)
 
 void insn_emit_call_indirect(struct unit *u)
 {
-	unit_store_xmms(u);
+	unit_settle(u);
 	emit_branch_operand(u);
 	emit_store(u->e, STATE(scratch[2]), HOST_R14);
 	emit_push_return(u);
@@ -216,20 +216,20 @@ void insn_emit_call_indirect(struct unit *u)
 
 void insn_emit_jmp(struct unit *u)
 {
-	unit_store_xmms(u);
+	unit_settle(u);
 	emit_chain(u, branch_offset(u), 0);
 }
 
 void insn_emit_call(struct unit *u)
 {
-	unit_store_xmms(u);
+	unit_settle(u);
 	emit_push_return(u);
 	emit_chain(u, branch_offset(u), -8);
 }
 
 void insn_emit_jmp_indirect(struct unit *u)
 {
-	unit_store_xmms(u);
+	unit_settle(u);
 	emit_branch_operand(u);
 	emit_indirect(u, 0);
 }
@@ -260,7 +260,7 @@ void insn_emit_sti(struct unit *u)
 	const struct host_op mov = {.opcode = 0xc6, .imm_size = 1, .imm = INTERRUPT_SHADOW_STI};
 	uint8_t *done;
 
-	unit_store_xmms(u);
+	unit_settle(u);
 	if (u->live) {
 		unit_emit_flags_out(u);
 	}

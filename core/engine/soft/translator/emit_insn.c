@@ -86,12 +86,17 @@ void insn_emit_modrm(struct unit *u)
 	unsigned reg = shape->extension, rm_use = shape->rm_use;
 	struct host_rm rm;
 
+	if (shape->x87) {
+		unit_want_x87(u);
+	}
 	if (shape->reg_xmm && insn->reg == insn->rm) {
 		rm_use |= shape->reg_use; /* what one only writes the other reads */
 	}
 	if (insn->is_memory) {
 		unit_emit_memory_operand(u, shape->rm_size, shape->rm_use & SHAPE_WRITE);
 		rm = host_memory(HOST_R14, HOST_NONE, 0, 0);
+	} else if (shape->rm_mm) {
+		rm = host_register(insn->modrm & 7);
 	} else {
 		rm = host_register(shape->rm_xmm ? xmm_in(u, insn->rm, rm_use)
 						 : operand_in(u, insn->rm, shape->rm_use,
@@ -101,17 +106,19 @@ void insn_emit_modrm(struct unit *u)
 	if (shape->xmm0_use) {
 		(void)xmm_in(u, 0, shape->xmm0_use);
 	}
-	if (shape->reg_use && shape->reg_xmm) {
+	if (shape->reg_use && shape->reg_mm) {
+		reg = (insn->modrm >> 3) & 7;
+	} else if (shape->reg_use && shape->reg_xmm) {
 		reg = xmm_in(u, insn->reg, shape->reg_use);
 	} else if (shape->reg_use) {
 		reg = operand_in(u, insn->reg, shape->reg_use, shape->reg_size, HOST_R15);
 		op.rex |= needs_rex(u, insn->reg, reg, shape->reg_size);
 	}
 	emit_op(u->e, &op, reg, rm);
-	if (shape->reg_use && !shape->reg_xmm) {
+	if (shape->reg_use && !shape->reg_xmm && !shape->reg_mm) {
 		operand_out(u, insn->reg, shape->reg_use, reg);
 	}
-	if (!insn->is_memory && !shape->rm_xmm) {
+	if (!insn->is_memory && !shape->rm_xmm && !shape->rm_mm) {
 		operand_out(u, insn->rm, shape->rm_use, rm.reg);
 	}
 }

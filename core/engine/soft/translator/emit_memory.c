@@ -77,7 +77,7 @@ void unit_emit_xmm(struct unit *u, uint8_t opcode, unsigned reg)
 	emit_op(u->e, &op, reg, host_state(offsetof(struct cpu, fx.xmm) + reg * 16));
 }
 
-static void unit_emit_xmms(struct unit *u, uint8_t opcode, uint16_t which)
+static void emit_xmms(struct unit *u, uint8_t opcode, uint16_t which)
 {
 	for (unsigned reg = 0; reg < 16; reg++) {
 		if (which & BIT(reg)) {
@@ -86,11 +86,21 @@ static void unit_emit_xmms(struct unit *u, uint8_t opcode, uint16_t which)
 	}
 }
 
-/* Brings the guest's state up to date: before whatever leaves the translation. */
-void unit_store_xmms(struct unit *u)
+/* fx.fip = the address of the x87 instruction at the offset, if there is one. */
+static void emit_x87_pointer(struct unit *u, uint32_t offset)
 {
-	unit_emit_xmms(u, 0x29, u->dirty);
+	if (offset != UNIT_NO_OFFSET) {
+		unit_emit_rip(u, HOST_R14, offset);
+		emit_store(u->e, STATE(fx.fip), HOST_R14);
+	}
+}
+
+void unit_settle(struct unit *u)
+{
+	emit_xmms(u, 0x29, u->dirty);
 	u->dirty = 0;
+	emit_x87_pointer(u, u->x87_pointer);
+	u->x87_pointer = UNIT_NO_OFFSET;
 }
 
 void unit_add_slow(struct unit *u, uint8_t *from, bool flags_in_rax)
@@ -100,7 +110,8 @@ void unit_add_slow(struct unit *u, uint8_t *from, bool flags_in_rax)
 			.insn = u->insn,
 			.offset = u->offset,
 			.flags_in_rax = flags_in_rax,
-			.dirty = u->dirty};
+			.dirty = u->dirty,
+			.x87_pointer = u->x87_pointer};
 }
 
 void unit_emit_flags_out(struct unit *u)
@@ -164,26 +175,43 @@ void unit_emit_memory_operand(struct unit *u, unsigned size, bool write)
 	unit_emit_translate(u, size, write);
 }
 
-void unit_emit_call_out(struct unit *u, const struct insn *insn, uint32_t offset, bool last)
+/* r14 and r15 as what is called out with an instruction takes them. */
+static void emit_place(struct unit *u, const struct insn *insn, uint32_t offset)
 {
 	emit_mov_imm(u->e, HOST_R14, offset);
 	emit_mov_imm(u->e, HOST_R15, (uint64_t)(uintptr_t)insn);
+}
+
+void unit_emit_call_out(struct unit *u, const struct insn *insn, uint32_t offset, bool last)
+{
+	emit_place(u, insn, offset);
 	emit_call_to(u->e, last ? code_call_out_last(u->code) : code_call_out(u->code));
+}
+
+static void emit_slow_path(struct unit *u, const struct slow_path *slow)
+{
+	emit_here(u->e, slow->from);
+	if (slow->flags_in_rax) {
+		unit_emit_flags_in(u);
+	}
+	emit_xmms(u, 0x29, slow->dirty);
+	emit_x87_pointer(u, slow->x87_pointer);
+	if (!slow->brings_in_x87) {
+		unit_emit_call_out(u, slow->insn, slow->offset, !slow->back);
+	}
+	if (slow->brings_in_x87 || slow->x87) {
+		emit_place(u, slow->insn, slow->offset);
+		emit_call_to(u->e, code_bring_in_x87(u->code));
+	}
+	emit_xmms(u, 0x28, slow->loaded);
+	if (slow->back) {
+		emit_jmp_to(u->e, slow->back);
+	}
 }
 
 void unit_emit_slow_paths(struct unit *u)
 {
 	for (unsigned i = 0; i < u->slow_count; i++) {
-		const struct slow_path *slow = &u->slow[i];
-		emit_here(u->e, slow->from);
-		if (slow->flags_in_rax) {
-			unit_emit_flags_in(u);
-		}
-		unit_emit_xmms(u, 0x29, slow->dirty);
-		unit_emit_call_out(u, slow->insn, slow->offset, !slow->back);
-		unit_emit_xmms(u, 0x28, slow->loaded);
-		if (slow->back) {
-			emit_jmp_to(u->e, slow->back);
-		}
+		emit_slow_path(u, &u->slow[i]);
 	}
 }

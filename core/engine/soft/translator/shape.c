@@ -475,6 +475,12 @@ void shape_of(const struct insn *insn, struct shape *ret_shape)
 			shape_0f(&shape, insn);
 		}
 	}
+	if (insn->insn_class == INSN_CLASS_MMX && (!insn->is_memory || insn->address_size == 8)) {
+		shape_of_mmx(insn, &shape);
+	}
+	if (insn->insn_class == INSN_CLASS_X87 && (!insn->is_memory || insn->address_size == 8)) {
+		shape_of_x87(insn, &shape);
+	}
 	if (insn->insn_class == INSN_CLASS_SYSTEM) {
 		shape_system(&shape, insn);
 	}

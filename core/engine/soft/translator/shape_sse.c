@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Shapes of the instructions on XMM registers. Those that touch MMX registers are called out. */
+/* Shapes of the instructions on XMM and MMX registers. */
 #include "core/engine/soft/fpu.h"
 #include "core/engine/soft/native.h"
 #include "core/engine/soft/translator/shape.h"
@@ -126,13 +126,75 @@ static void shape_row(struct shape *shape, const struct insn *insn, const struct
 	}
 }
 
-static bool is_mmx(const struct native_desc *desc, const struct insn *insn)
+static bool is_mm(unsigned kind, const struct insn *insn)
 {
-	bool wide = native_prefix(insn) == NATIVE_PREFIX_66;
+	return kind == NATIVE_KIND_MM ||
+	       (kind == NATIVE_KIND_MM_XMM && native_prefix(insn) != NATIVE_PREFIX_66);
+}
 
-	return desc->reg_kind == NATIVE_KIND_MM || desc->rm_kind == NATIVE_KIND_MM ||
-	       (!wide && (desc->reg_kind == NATIVE_KIND_MM_XMM ||
-					 desc->rm_kind == NATIVE_KIND_MM_XMM));
+/* MOVD, MOVQ, MOVNTQ: what the interpreter does in C. False if it is something else. */
+static bool shape_mmx_move(struct shape *shape, const struct insn *insn)
+{
+	bool general = insn->opcode == 0x6e || insn->opcode == 0x7e;
+	bool load = insn->opcode == 0x6e || insn->opcode == 0x6f;
+
+	if (insn->map != INSN_MAP_0F || native_prefix(insn) != NATIVE_PREFIX_NONE ||
+			!(general || insn->opcode == 0x6f || insn->opcode == 0x7f ||
+					insn->opcode == 0xe7)) {
+		return false;
+	}
+	shape_common(shape, insn);
+	shape->sse = false;
+	shape->reg_mm = true;
+	shape->rm_mm = !general && !insn->is_memory;
+	shape->reg_use = load ? SHAPE_WRITE : SHAPE_READ;
+	shape->rm_use = load ? SHAPE_READ : SHAPE_WRITE;
+	shape->rex_w = general && (insn->prefixes & INSN_PREFIX_REX_W);
+	shape->rm_size = general && !shape->rex_w ? 4 : 8;
+	return true;
+}
+
+/* MOVDQ2Q, MOVQ2DQ. False if it is something else. */
+static bool shape_mixed_move(struct shape *shape, const struct insn *insn)
+{
+	enum native_prefix prefix = native_prefix(insn);
+
+	if (insn->map != INSN_MAP_0F || insn->opcode != 0xd6 ||
+			(prefix != NATIVE_PREFIX_F2 && prefix != NATIVE_PREFIX_F3)) {
+		return false;
+	}
+	shape_common(shape, insn);
+	shape->reg_mm = shape->rm_xmm = prefix == NATIVE_PREFIX_F2;
+	shape->rm_mm = shape->reg_xmm = !shape->reg_mm;
+	shape->reg_use = SHAPE_WRITE;
+	shape->rm_use = SHAPE_READ;
+	return true;
+}
+
+void shape_of_mmx(const struct insn *insn, struct shape *shape)
+{
+	const struct native_desc *desc = native_lookup(insn);
+
+	if (insn->map == INSN_MAP_0F && insn->opcode == 0x77) {
+		shape->kind = SHAPE_X87;
+		shape->x87 = true;
+		return;
+	}
+	if (shape_mmx_move(shape, insn) || shape_mixed_move(shape, insn)) {
+		shape->x87 = true;
+		return;
+	}
+	if (!desc || !native_has_feature((enum native_feature)desc->feature) ||
+			(insn->is_memory && desc->reg_kind == NATIVE_KIND_XMM)) {
+		return;
+	}
+	shape_row(shape, insn, desc);
+	shape->reg_mm = is_mm(desc->reg_kind, insn);
+	shape->rm_mm = is_mm(desc->rm_kind, insn) && !insn->is_memory;
+	shape->reg_xmm = shape->reg_xmm && !shape->reg_mm;
+	shape->rm_xmm = shape->rm_xmm && !shape->rm_mm;
+	shape->sse = desc->reg_kind == NATIVE_KIND_XMM || desc->rm_kind == NATIVE_KIND_XMM;
+	shape->x87 = true;
 }
 
 void shape_of_sse(const struct insn *insn, struct shape *shape)
@@ -142,7 +204,8 @@ void shape_of_sse(const struct insn *insn, struct shape *shape)
 
 	if (move) {
 		shape_move(shape, insn, move);
-	} else if (desc && native_has_feature(desc->feature) && !is_mmx(desc, insn)) {
+	} else if (desc && native_has_feature(desc->feature) && !is_mm(desc->reg_kind, insn) &&
+			!is_mm(desc->rm_kind, insn)) {
 		shape_row(shape, insn, desc);
 	}
 }

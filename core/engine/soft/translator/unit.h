@@ -25,6 +25,7 @@ enum unit_alu {
 
 enum unit_condition {
 	CONDITION_ABOVE_EQUAL = 3,
+	CONDITION_EQUAL = 4,
 	CONDITION_NOT_EQUAL = 5,
 	CONDITION_BELOW_EQUAL = 6,
 	CONDITION_ABOVE = 7,
@@ -32,7 +33,8 @@ enum unit_condition {
 
 #define PAGE_OFFSET(address) ((address) & (GUEST_PAGE_SIZE - 1))
 
-#define UNIT_SLOW_PATHS 3 /* that an instruction has at most */
+#define UNIT_SLOW_PATHS 4 /* that an instruction has at most */
+#define UNIT_NO_OFFSET UINT32_MAX
 
 /* A way out of the straight line: the instruction is executed by the interpreter's function. */
 struct slow_path {
@@ -43,6 +45,9 @@ struct slow_path {
 	bool flags_in_rax; /* with rax in scratch[1] */
 	uint16_t dirty; /* XMM registers to be stored before */
 	uint16_t loaded; /* XMM registers to be loaded after */
+	bool brings_in_x87; /* it does no more than that, before the instruction */
+	bool x87; /* it is brought in after */
+	uint32_t x87_pointer; /* as in struct unit, to be stored before */
 };
 
 struct unit {
@@ -55,6 +60,8 @@ struct unit {
 	bool live; /* some flag from before insn is needed by it or later */
 	uint16_t loaded; /* XMM registers that the host has */
 	uint16_t dirty; /* of these, newer than those of the guest's state */
+	bool x87; /* the host has the guest's x87 state */
+	uint32_t x87_pointer; /* offset of the last x87 instruction, if not known to the guest's state */
 	unsigned slow_count;
 	struct slow_path slow[UNIT_SLOW_PATHS * BLOCK_MAX_INSNS];
 };
@@ -87,8 +94,15 @@ void unit_emit_memory_operand(struct unit *u, unsigned size, bool write);
 /* MOVAPS between an XMM register and its place in the guest's state: 28 loads, 29 stores. */
 void unit_emit_xmm(struct unit *u, uint8_t opcode, unsigned reg);
 
-/* Brings the guest's state up to date: before whatever leaves the translation. */
-void unit_store_xmms(struct unit *u);
+/* Brings the guest's state up to date: before whatever leaves the translation. Flags stay. */
+void unit_settle(struct unit *u);
+
+/* The host's x87 state is the guest's from here on. */
+void unit_want_x87(struct unit *u);
+
+/* x87 instructions; emit_x87.c. */
+void insn_emit_x87(struct unit *u);
+void insn_emit_fldcw(struct unit *u);
 
 /* Executes an instruction by the interpreter's function; last: it ends the block. */
 void unit_emit_call_out(struct unit *u, const struct insn *insn, uint32_t offset, bool last);

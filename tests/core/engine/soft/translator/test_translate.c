@@ -514,6 +514,37 @@ static void test_endless_loops(void **state)
 	}
 }
 
+/* A division by zero in a hot loop: masked, and then not. */
+static void test_x87_exceptions(void **state)
+{
+	struct program *s = *state;
+
+	s->cpu->cr0 |= X86_CR0_NE;
+	fixture_put32(s->fixture, DATA, 0x037b037f);
+	LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+			0xbf, 0x00, 0x00, 0x06, 0x00, /* mov edi, DATA */
+			0xbe, 0x02, 0x00, 0x06, 0x00, /* mov esi, DATA + 2 */
+			0x83, 0xf9, 0x02, /* 15: cmp ecx, 2 */
+			0x48, 0x0f, 0x44, 0xfe, /* cmove rdi, rsi */
+			0xdb, 0xe3, /* fninit */
+			0xd9, 0x2f, /* fldcw [rdi] */
+			0xd9, 0xe8, /* fld1 */
+			0xd9, 0xee, /* fldz */
+			0xde, 0xf9, /* 30: fdivp */
+			0x9b, /* 32: fwait */
+			0xdd, 0xd8, /* fstp st0 */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xe8, /* jnz 15 */
+			STOP);
+	program_run(s, X86_VECTOR_MF, CODE + 32);
+	assert_int_equal(s->cpu->regs[X86_RCX], 2);
+	assert_int_equal(s->cpu->fx.fcw, 0x37b);
+	assert_int_equal(s->cpu->fx.fip, CODE + 30);
+	assert_int_equal(s->cpu->fx.fop, 0x6f9);
+	assert_int_equal(s->cpu->fx.fsw & 0x84, 0x84);
+	assert_false(s->cpu->x87_resident);
+}
+
 /* More blocks than SMALL has room for, several times around. */
 static void test_many_blocks(void **state)
 {
@@ -566,6 +597,7 @@ int main(void)
 			PROGRAM_TEST(test_single_step),
 			PROGRAM_TEST(test_vector_exceptions),
 			PROGRAM_TEST(test_no_vectors),
+			PROGRAM_TEST(test_x87_exceptions),
 			PROGRAM_TEST(test_endless_loops),
 			PROGRAM_TEST(test_many_blocks),
 	};

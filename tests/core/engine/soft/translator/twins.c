@@ -156,8 +156,7 @@ static void take_outcome(struct twins *twins, bool ok, struct outcome *ret_outco
 	ret_outcome->cr2 = cpu->cr2;
 	ret_outcome->vector = cpu->fault.vector;
 	ret_outcome->error = cpu->fault.error;
-	ret_outcome->mxcsr = cpu->fx.mxcsr;
-	memcpy(ret_outcome->xmm, cpu->fx.xmm, sizeof(cpu->fx.xmm));
+	ret_outcome->fx = cpu->fx;
 	memcpy(ret_outcome->memory, twins->differ.memory, ORACLE_DATA_SIZE);
 }
 
@@ -184,6 +183,19 @@ static void ignore_pushed(struct twins *twins)
 	}
 }
 
+#define NUMBER_BYTES 10
+
+static bool same_x87(const struct cpu_fx *a, const struct cpu_fx *b)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		if (memcmp(a->st[i], b->st[i], NUMBER_BYTES) != 0) {
+			return false;
+		}
+	}
+	return a->fcw == b->fcw && a->fsw == b->fsw && a->ftw == b->ftw && a->fop == b->fop &&
+	       a->fip == b->fip && a->fdp == b->fdp;
+}
+
 static bool same_outcome(struct twins *twins, const struct block *block)
 {
 	const struct outcome *a = &twins->interpreted, *b = &twins->translated;
@@ -195,9 +207,25 @@ static bool same_outcome(struct twins *twins, const struct block *block)
 	}
 	return a->ok == b->ok && a->rip == b->rip && ((a->rflags ^ b->rflags) & flags) == 0 &&
 	       memcmp(a->regs, b->regs, sizeof(a->regs)) == 0 && a->vector == b->vector &&
-	       a->error == b->error && a->cr2 == b->cr2 && a->mxcsr == b->mxcsr &&
-	       memcmp(a->xmm, b->xmm, sizeof(a->xmm)) == 0 &&
+	       a->error == b->error && a->cr2 == b->cr2 && a->fx.mxcsr == b->fx.mxcsr &&
+	       memcmp(a->fx.xmm, b->fx.xmm, sizeof(a->fx.xmm)) == 0 && same_x87(&a->fx, &b->fx) &&
 	       memcmp(a->memory, b->memory, ORACLE_DATA_SIZE) == 0;
+}
+
+static void report_x87(const struct cpu_fx *a, const struct cpu_fx *b)
+{
+	if (same_x87(a, b)) {
+		return;
+	}
+	fprintf(stderr, "fcw %x %x, fsw %x %x, ftw %x %x, fop %x %x\n", a->fcw, b->fcw, a->fsw,
+			b->fsw, a->ftw, b->ftw, a->fop, b->fop);
+	fprintf(stderr, "fip %" PRIx64 " %" PRIx64 ", fdp %" PRIx64 " %" PRIx64 "\n", a->fip,
+			b->fip, a->fdp, b->fdp);
+	for (unsigned i = 0; i < 8; i++) {
+		if (memcmp(a->st[i], b->st[i], NUMBER_BYTES) != 0) {
+			fprintf(stderr, "st%u differs\n", i);
+		}
+	}
 }
 
 static void report_twins(struct twins *twins, const struct block *block, const uint8_t *bytes)
@@ -225,9 +253,10 @@ static void report_twins(struct twins *twins, const struct block *block, const u
 				twins->before.regs[i], a->regs[i], b->regs[i],
 				a->regs[i] != b->regs[i] ? " <--" : "");
 	}
-	fprintf(stderr, "mxcsr %x: %x %x\n", twins->before.mxcsr, a->mxcsr, b->mxcsr);
+	fprintf(stderr, "mxcsr %x: %x %x\n", twins->before.fx.mxcsr, a->fx.mxcsr, b->fx.mxcsr);
+	report_x87(&a->fx, &b->fx);
 	for (unsigned i = 0; i < 16; i++) {
-		if (memcmp(a->xmm[i], b->xmm[i], 16) != 0) {
+		if (memcmp(a->fx.xmm[i], b->fx.xmm[i], 16) != 0) {
 			fprintf(stderr, "xmm%u differs\n", i);
 		}
 	}
@@ -247,8 +276,7 @@ static void put_state(struct twins *twins, const struct outcome *state)
 	memcpy(cpu->regs, state->regs, sizeof(cpu->regs));
 	cpu->rip = state->rip;
 	cpu->rflags = state->rflags;
-	cpu->fx.mxcsr = state->mxcsr;
-	memcpy(cpu->fx.xmm, state->xmm, sizeof(cpu->fx.xmm));
+	cpu->fx = state->fx;
 	memcpy(twins->differ.memory, state->memory, ORACLE_DATA_SIZE);
 	cpu->cr2 = cpu->fault.error = cpu->fault.vector = 0;
 }
@@ -276,6 +304,30 @@ static void compare_block(struct twins *twins, const struct block *block, const 
 	differ->faults += !twins->interpreted.ok;
 	if (!same_outcome(twins, block)) {
 		report_twins(twins, block, bytes);
+	}
+}
+
+/* Any numbers, any stack, any rounding and precision; all exceptions masked. */
+static void random_x87(struct differ *differ, struct cpu_fx *fx)
+{
+	const uint16_t conditions = 0x4700, top = 0x3800, seen = 0x7f;
+
+	fx->fcw = (uint16_t)(0x7f | (differ_below(differ, 16) << 8));
+	fx->fsw = (uint16_t)(differ_random(differ) & (conditions | top | seen));
+	fx->ftw = (uint8_t)(differ_below(differ, 4) ? 0xff : differ_random(differ));
+	fx->fop = (uint16_t)(differ_random(differ) & 0x7ff);
+	fx->fip = differ_value(differ);
+	fx->fdp = differ_value(differ);
+	memset(fx->st, 0, sizeof(fx->st));
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t mantissa = differ_value(differ) | BIT(63);
+		uint16_t exponent = (uint16_t)(0x3ff0 + differ_below(differ, 32));
+		if (differ_below(differ, 8) == 0) {
+			mantissa = differ_value(differ);
+			exponent = (uint16_t)differ_value(differ);
+		}
+		memcpy(fx->st[i], &mantissa, sizeof(mantissa));
+		memcpy(fx->st[i] + 8, &exponent, sizeof(exponent));
 	}
 }
 
@@ -317,6 +369,9 @@ static void random_block(struct twins *twins, random_insn_fn *random_insn)
 		memcpy((uint8_t *)cpu->fx.xmm + 8 * i, &value, sizeof(value));
 	}
 	cpu->fx.mxcsr &= ~0x3fu; /* the exceptions that were seen */
+	if (twins->x87) {
+		random_x87(differ, &cpu->fx);
+	}
 	compare_block(twins, block, bytes);
 }
 

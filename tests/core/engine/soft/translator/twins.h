@@ -35,14 +35,14 @@ struct outcome {
 	uint64_t rip, rflags, cr2;
 	uint8_t vector;
 	uint32_t error;
-	uint32_t mxcsr;
-	uint8_t xmm[16][16];
+	struct cpu_fx fx;
 	uint8_t memory[ORACLE_DATA_SIZE];
 };
 
 struct twins {
 	struct differ differ;
 	struct outcome before, interpreted, translated;
+	bool x87; /* random registers, nothing unmasked */
 	unsigned alignment; /* bytes, of most addresses in registers; 0: none */
 	uint64_t refused; /* blocks that cannot be translated */
 };
