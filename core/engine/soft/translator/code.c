@@ -11,6 +11,7 @@
 
 #include <asm/prctl.h>
 #include <sys/syscall.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef uint32_t code_enter_fn(struct cpu *cpu, const uint8_t *entry);
@@ -374,9 +375,26 @@ const uint8_t *code_lookup(const struct code *code)
 	return code->lookup;
 }
 
-const uint8_t *code_link(const struct code *code)
+/* Behind the displacement: movabs r14, whose upper half tells of the XMM registers. */
+#define SITE_XMMS (4 + 2 + 4)
+
+void code_emit_site(const struct code *code, struct emitter *e, uint32_t offset, uint16_t xmms)
 {
-	return code->link;
+	uint8_t *site = emit_jmp(e);
+
+	emit8(e, 0x49);
+	emit8(e, 0xbe);
+	emit64(e, offset | (uint64_t)xmms << 32);
+	emit_mov_imm(e, HOST_R15, (uint64_t)(uintptr_t)site);
+	emit_jmp_to(e, code->link);
+}
+
+uint16_t code_site_xmms(const uint8_t *site)
+{
+	uint16_t xmms;
+
+	memcpy(&xmms, site + SITE_XMMS, sizeof(xmms));
+	return xmms;
 }
 
 const uint8_t *code_attend(const struct code *code)

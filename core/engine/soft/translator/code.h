@@ -7,8 +7,9 @@
  * flags are in the host's. cpu->page_rip is the page that execution is in: addresses are sums of it and offsets known when
  * translating, because one translation serves wherever its physical page is mapped.
  *
- * A block has two entries. The far one takes the target's rip in r14 and sets page_rip; the near one follows it, for
- * jumps inside a page. Each vCPU has its own code; vCPU thread only.
+ * A block has three entries. The far one takes the target's rip in r14 and sets page_rip; the near one follows it, for
+ * jumps inside a page; it loads the XMM registers that the block reads before it writes them. The warm one is behind that, for
+ * jumps that come with these registers loaded. Each vCPU has its own code; vCPU thread only.
  */
 #ifndef CORE_ENGINE_SOFT_TRANSLATOR_CODE_H
 #define CORE_ENGINE_SOFT_TRANSLATOR_CODE_H
@@ -79,8 +80,17 @@ const uint8_t *code_call_out_last(const struct code *code); /* the same for one 
 const uint8_t *code_bring_in_x87(
 		const struct code *code); /* the same for one on x87 state, before it */
 const uint8_t *code_lookup(const struct code *code); /* r14: target; jumps there */
-const uint8_t *code_link(const struct code *code); /* r14: offset of the target, r15: site */
 const uint8_t *code_attend(const struct code *code); /* r14: offset of the next instruction */
+
+/*
+ * A jump inside a page that may be made to lead to a translation: until then it leaves. offset: of the target in its page;
+ * xmms: registers that the host has then.
+ */
+void code_emit_site(
+		const struct code *code, struct emitter *emitter, uint32_t offset, uint16_t xmms);
+
+/* The xmms of the site there (writable view). */
+uint16_t code_site_xmms(const uint8_t *site);
 
 /* Runs from an entry (executable view) until there is a reason to come back. GS must point at cpu. */
 enum code_exit code_run(struct code *code, struct cpu *cpu, const uint8_t *entry);

@@ -112,58 +112,121 @@ static void emit_far_entry(struct unit *u)
 	assert(u->e->full || u->e->at - begin == CODE_FAR_BYTES);
 }
 
-bool block_emit(struct code *code, struct emitter *emitter, const struct block *block, unsigned set,
-		bool sse)
+/* In front of each far entry. */
+struct header {
+	uint16_t xmms; /* loaded by the near entry */
+	uint16_t warm; /* where the warm entry is, from the far one */
+	uint8_t pad[12];
+};
+
+/* Room at a near entry for the exit that block_emit_dead_end() makes of it. */
+#define DEAD_END_MAX 32
+#define JMP_BYTES 5
+#define NOP 0x90
+
+/* XMM registers that are read before they are written, up to where they may have to be loaded again. */
+static uint16_t entry_xmms(const struct block *block, const struct shape *shapes)
+{
+	unsigned needed = 0, written = 0;
+
+	for (unsigned i = 0; i < block->count && shapes[i].kind != SHAPE_CALL_OUT; i++) {
+		unsigned reads = 0, writes = 0;
+		insn_xmms(&block->insns[i], &shapes[i], &reads, &writes);
+		needed |= reads & ~written;
+		written |= writes;
+	}
+	return (uint16_t)needed;
+}
+
+/* Near and warm entry. */
+static void emit_entry_xmms(struct unit *u, struct header *header, const uint8_t *far_entry)
+{
+	const uint8_t *near_entry = u->e->at;
+
+	for (unsigned reg = 0; reg < 16; reg++) {
+		if (header->xmms & BIT(reg)) {
+			unit_emit_xmm(u, 0x28, reg);
+		}
+	}
+	while (header->xmms && !u->e->full && u->e->at - near_entry < DEAD_END_MAX) {
+		emit8(u->e, NOP);
+	}
+	u->loaded = header->xmms;
+	header->warm = (uint16_t)(u->e->at - far_entry);
+}
+
+static void emit_body(struct unit *u, const struct block *block, const struct shape *shapes,
+		const uint16_t *live)
+{
+	bool ended = false;
+
+	for (unsigned i = 0; i < block->count; i++) {
+		u->insn = &block->insns[i];
+		u->shape = shapes[i];
+		u->live = live[i] != 0;
+		unsigned first_slow = u->slow_count;
+		ended = emit_insn(u);
+		for (unsigned k = first_slow; k < u->slow_count && !ended; k++) {
+			if (!u->slow[k].brings_in_x87) {
+				u->slow[k].back = u->e->at;
+				u->slow[k].loaded = u->loaded;
+				u->slow[k].x87 = u->x87;
+			}
+		}
+		if (!ended) {
+			u->offset += u->insn->length;
+		}
+	}
+	if (!ended) {
+		unit_settle(u);
+		unit_emit_next(u, u->offset);
+	}
+}
+
+uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct block *block,
+		unsigned set, bool sse)
 {
 	struct shape shapes[BLOCK_MAX_INSNS];
 	uint16_t live[BLOCK_MAX_INSNS];
 	struct unit u = {.e = emitter, .code = code, .set = set, .x87_pointer = UNIT_NO_OFFSET};
-	bool ended = false;
+	struct header *header = (struct header *)(void *)emitter->at;
+	uint8_t *far_entry = emitter->at + sizeof(*header);
 
 	find_live(block, set, sse, shapes, live);
+	*header = (struct header){.xmms = entry_xmms(block, shapes)};
+	emitter->at = far_entry;
 	u.offset = (uint32_t)PAGE_OFFSET(block->physical);
 	emit_far_entry(&u);
-	for (unsigned i = 0; i < block->count; i++) {
-		u.insn = &block->insns[i];
-		u.shape = shapes[i];
-		u.live = live[i] != 0;
-		unsigned first_slow = u.slow_count;
-		ended = emit_insn(&u);
-		for (unsigned k = first_slow; k < u.slow_count && !ended; k++) {
-			if (!u.slow[k].brings_in_x87) {
-				u.slow[k].back = emitter->at;
-				u.slow[k].loaded = u.loaded;
-				u.slow[k].x87 = u.x87;
-			}
-		}
-		if (!ended) {
-			u.offset += u.insn->length;
-		}
-	}
-	if (!ended) {
-		unit_settle(&u);
-		unit_emit_next(&u, u.offset);
-	}
+	emit_entry_xmms(&u, header, far_entry);
+	emit_body(&u, block, shapes, live);
 	unit_emit_slow_paths(&u);
-	return !emitter->full;
+	return emitter->full ? NULL : far_entry;
 }
 
-void block_emit_link(struct code *code, uint8_t *site, const uint8_t *target)
+void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry)
 {
-	int32_t distance = (int32_t)(target - (code_executable(code, site) + 4));
+	struct header header;
+	uint16_t loaded = code_site_xmms(site);
 
+	memcpy(&header, code_writable(code, far_entry) - sizeof(header), sizeof(header));
+	const uint8_t *target = far_entry + (header.xmms & ~loaded ? CODE_FAR_BYTES : header.warm);
+	int32_t distance = (int32_t)(target - (code_executable(code, site) + 4));
 	memcpy(site, &distance, sizeof(distance));
 }
 
 void block_emit_dead_end(struct code *code, const struct block *block, uint8_t *far_entry)
 {
-	struct emitter e = {
-			.at = far_entry + CODE_FAR_BYTES, .end = far_entry + CODE_FAR_BYTES + 32};
-	uint8_t *site = emit_jmp(&e);
+	uint8_t *near_entry = far_entry + CODE_FAR_BYTES;
+	struct emitter e = {.at = near_entry, .end = near_entry + DEAD_END_MAX};
+	struct header header;
 
 	/* What led here goes on through here: to the block's successor, when there is one. */
-	emit_mov_imm(&e, HOST_R14, PAGE_OFFSET(block->physical));
-	emit_mov_imm(&e, HOST_R15, (uint64_t)(uintptr_t)site);
-	emit_jmp_to(&e, code_link(code));
+	code_emit_site(code, &e, (uint32_t)PAGE_OFFSET(block->physical), 0);
 	assert(!e.full);
+	memcpy(&header, far_entry - sizeof(header), sizeof(header));
+	if (header.warm != CODE_FAR_BYTES) {
+		e = (struct emitter){.at = far_entry + header.warm,
+				.end = far_entry + header.warm + JMP_BYTES};
+		emit_jmp_to(&e, near_entry);
+	}
 }

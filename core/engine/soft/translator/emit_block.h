@@ -7,15 +7,16 @@
 #include "core/engine/soft/translator/code.h"
 
 /*
- * Emits the block, far entry first, for accesses through the given TLB set; sse: as cpu->sse_native. False if it does not fit.
+ * Emits the block for accesses through the given TLB set; sse: as cpu->sse_native. Returns its far entry (writable view), or
+ * NULL if it does not fit.
  */
-bool block_emit(struct code *code, struct emitter *emitter, const struct block *block, unsigned set,
-		bool sse);
+uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct block *block,
+		unsigned set, bool sse);
 
-/* Makes the jump at site (writable view) lead to target (executable view). */
-void block_emit_link(struct code *code, uint8_t *site, const uint8_t *target);
+/* Makes the jump at site (writable view) lead to the translation with this far entry (executable view). */
+void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry);
 
-/* Overwrites the near entry of a translation (writable view of its far entry) with an exit to the block's first instruction. */
+/* Overwrites the near entries of a translation (writable view of its far entry) with an exit to the block's first instruction. */
 void block_emit_dead_end(struct code *code, const struct block *block, uint8_t *far_entry);
 
 #endif

@@ -116,8 +116,6 @@ static void emit_poll(struct unit *u, uint32_t target)
 /* Goes on at an offset from the current page; back at or before insn with a look at requests. */
 static void emit_chain(struct unit *u, int64_t target, int32_t stack_moved)
 {
-	uint8_t *site;
-
 	if (target < 0 || target >= (int64_t)GUEST_PAGE_SIZE) {
 		unit_emit_rip(u, HOST_R14, target);
 		emit_store_imm(u->e, STATE(branch), stack_moved * 65536 + (int32_t)u->offset);
@@ -127,10 +125,7 @@ static void emit_chain(struct unit *u, int64_t target, int32_t stack_moved)
 	if (target <= u->offset) {
 		emit_poll(u, (uint32_t)target);
 	}
-	site = emit_jmp(u->e);
-	emit_mov_imm(u->e, HOST_R14, (uint64_t)target);
-	emit_mov_imm(u->e, HOST_R15, (uint64_t)(uintptr_t)site);
-	emit_jmp_to(u->e, code_link(u->code));
+	code_emit_site(u->code, u->e, (uint32_t)target, u->loaded);
 }
 
 static int64_t next_offset(const struct unit *u)

@@ -69,6 +69,28 @@ static unsigned xmm_in(struct unit *u, unsigned reg, unsigned use)
 	return reg;
 }
 
+static void add_use(unsigned reg, unsigned use, unsigned *reads, unsigned *writes)
+{
+	*reads |= use & SHAPE_READ ? (unsigned)BIT(reg) : 0;
+	*writes |= use & SHAPE_WRITE ? (unsigned)BIT(reg) : 0;
+}
+
+void insn_xmms(const struct insn *insn, const struct shape *shape, unsigned *ret_reads,
+		unsigned *ret_writes)
+{
+	*ret_reads = *ret_writes = 0;
+	if (shape->kind != SHAPE_MODRM) {
+		return;
+	}
+	if (shape->reg_xmm) {
+		add_use(insn->reg, shape->reg_use, ret_reads, ret_writes);
+	}
+	if (shape->rm_xmm) {
+		add_use(insn->rm, shape->rm_use, ret_reads, ret_writes);
+	}
+	add_use(0, shape->xmm0_use, ret_reads, ret_writes);
+}
+
 void insn_emit_modrm(struct unit *u)
 {
 	const struct insn *insn = u->insn;

@@ -176,16 +176,17 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 		return NULL;
 	}
 	const uint8_t *begin = emitter.at;
-	if (!block_emit(translator->code, &emitter, block, set, cpu->sse_native)) {
+	const uint8_t *entry = block_emit(translator->code, &emitter, block, set, cpu->sse_native);
+	if (!entry) {
 		block->untranslatable = true;
 		return NULL;
 	}
 	code_end(translator->code, &emitter);
 	stats_count(&cpu->stats, STAT_BLOCKS_TRANSLATED);
 	stats_set(&cpu->stats, STAT_CODE_BYTES_USED, code_used(translator->code));
-	block->translation[set] = code_executable(translator->code, begin);
-	perf_map_add_block(cpu->perf_map, block->translation[set], (size_t)(emitter.at - begin),
-			cpu->rip);
+	block->translation[set] = code_executable(translator->code, entry);
+	perf_map_add_block(cpu->perf_map, code_executable(translator->code, begin),
+			(size_t)(emitter.at - begin), cpu->rip);
 	return block->translation[set];
 }
 
@@ -252,7 +253,7 @@ bool translator_run(struct translator *translator, const uint8_t *entry)
 			return true;
 		}
 		if (reason == CODE_EXIT_LINK) {
-			block_emit_link(translator->code, site, next + CODE_FAR_BYTES);
+			block_emit_link(translator->code, site, next);
 		} else {
 			remember_jump(translator, next);
 		}

@@ -113,6 +113,10 @@ void unit_emit_slow_paths(struct unit *u);
 /* Whether the shape is emitted in line for this instruction. */
 bool insn_is_emitted(const struct insn *insn, const struct shape *shape);
 
+/* XMM registers, as bits, that insn_emit_modrm() takes as they are before the instruction, and those it writes. */
+void insn_xmms(const struct insn *insn, const struct shape *shape, unsigned *ret_reads,
+		unsigned *ret_writes);
+
 /* Instructions by shape; emit_insn.c. */
 void insn_emit_modrm(struct unit *u);
 void insn_emit_implicit(struct unit *u);

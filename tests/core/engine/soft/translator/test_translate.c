@@ -5,6 +5,7 @@
  */
 #include "tests/core/engine/soft/translator/program.h"
 
+#include "core/base/bytes.h"
 #include "core/base/thread.h"
 #include "core/engine/soft/native.h"
 
@@ -456,6 +457,42 @@ static void test_vector_exceptions(void **state)
 }
 
 /* Hot code after CR0.TS has been set. */
+/* Registers that stay in the host's around a loop, by ways that need some of them, others, and none. */
+static void test_vectors_in_loop(void **state)
+{
+	struct program *s = *state;
+
+	set_vectors(s);
+	memset(s->cpu->fx.xmm, 0, sizeof(s->cpu->fx.xmm));
+	s->cpu->fx.xmm[1][0] = 1;
+	s->cpu->fx.xmm[2][0] = 2;
+	LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+			0x66, 0x0f, 0xd4, 0xc1, /* 5: paddq xmm0, xmm1 */
+			0xff, 0xc9, /* dec ecx */
+			0x74, 0x12, /* jz 31 */
+			0xf6, 0xc1, 0x01, /* test cl, 1 */
+			0x75, 0x0a, /* jnz 28 */
+			0x66, 0x0f, 0xd4, 0xca, /* paddq xmm1, xmm2 */
+			0x66, 0x0f, 0xeb, 0xc0, /* por xmm0, xmm0 */
+			0xeb, 0xe9, /* jmp 5 */
+			0xfc, /* 28: cld: called out */
+			0xeb, 0xe6, /* jmp 5 */
+			STOP);
+	program_run(s, X86_VECTOR_UD, CODE + 31);
+	assert_int_equal(le16_load(s->cpu->fx.xmm[0]), 5000);
+	assert_int_equal(le16_load(s->cpu->fx.xmm[1]), 99);
+	/* The block that all of them lead to goes away while they do. */
+	program_reset(s);
+	s->cpu->fx.xmm[1][0] = 1;
+	s->cpu->fx.xmm[0][0] = s->cpu->fx.xmm[0][1] = 0;
+	LOAD(s, CODE + 28, 0x90, 0xeb, 0xe6); /* nop; jmp 5 */
+	LOAD(s, CODE + 5, 0x66, 0x0f, 0xfb, 0xc1); /* psubq xmm0, xmm1 */
+	code_map_written(s->map, CODE, GUEST_PAGE_SIZE);
+	cpu_request(s->cpu, CPU_REQUEST_CODE);
+	program_run(s, X86_VECTOR_UD, CODE + 31);
+	assert_int_equal(le16_load(s->cpu->fx.xmm[0]), 0x10000 - 5000);
+}
+
 static void test_no_vectors(void **state)
 {
 	struct program *s = *state;
@@ -596,6 +633,7 @@ int main(void)
 			PROGRAM_TEST(test_device),
 			PROGRAM_TEST(test_single_step),
 			PROGRAM_TEST(test_vector_exceptions),
+			PROGRAM_TEST(test_vectors_in_loop),
 			PROGRAM_TEST(test_no_vectors),
 			PROGRAM_TEST(test_x87_exceptions),
 			PROGRAM_TEST(test_endless_loops),

@@ -56,20 +56,20 @@ uint64_t translated_blocks(void)
 const uint8_t *translate(struct cpu *cpu, const struct block *block)
 {
 	struct emitter emitter;
-	const uint8_t *begin;
+	const uint8_t *entry;
 
 	if (!code_begin(translated.code, &emitter)) {
 		code_clear(translated.code);
 		assert_true(code_begin(translated.code, &emitter));
 	}
-	begin = emitter.at;
-	if (!block_emit(translated.code, &emitter, block, (unsigned)(cpu->tlb - cpu->tlbs),
-			    cpu->sse_native)) {
+	entry = block_emit(translated.code, &emitter, block, (unsigned)(cpu->tlb - cpu->tlbs),
+			cpu->sse_native);
+	if (!entry) {
 		return NULL;
 	}
 	code_end(translated.code, &emitter);
 	translated.blocks++;
-	return code_executable(translated.code, begin);
+	return code_executable(translated.code, entry);
 }
 
 /* Runs it, up to where another block begins. False with cpu->fault if it faulted. */
