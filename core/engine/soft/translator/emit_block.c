@@ -82,20 +82,21 @@ static bool emit_insn(struct unit *u)
 }
 
 /* Which flags from before each instruction are needed by it or after it. */
-static void find_live(const struct block *block, unsigned set, bool sse, struct shape *shapes,
-		uint16_t *live)
+static void find_live(struct unit *u, bool sse)
 {
+	const struct block *block = u->block;
+	struct shape *shapes = u->shapes;
 	uint16_t needed = X86_FLAGS_ARITH;
 
 	for (unsigned i = block->count; i-- > 0;) {
 		shape_of(&block->insns[i], &shapes[i]);
 		if (!insn_is_emitted(&block->insns[i], &shapes[i]) || (shapes[i].sse && !sse) ||
-				(shapes[i].privileged && set == TLB_USER)) {
+				(shapes[i].privileged && u->set == TLB_USER)) {
 			shapes[i] = (struct shape){
 					.kind = SHAPE_CALL_OUT, .flags_read = X86_FLAGS_ARITH};
 		}
 		needed = (uint16_t)((needed & ~shapes[i].flags_written) | shapes[i].flags_read);
-		live[i] = needed;
+		u->needed[i] = needed;
 	}
 }
 
@@ -138,6 +139,20 @@ static uint16_t entry_xmms(const struct block *block, const struct shape *shapes
 	return (uint16_t)needed;
 }
 
+/* The large tables are filled in as far as they are used. */
+static void unit_start(struct unit *u, struct code *code, struct emitter *emitter,
+		const struct block *block)
+{
+	u->e = emitter;
+	u->code = code;
+	u->block = block;
+	u->offset = (uint32_t)PAGE_OFFSET(block->physical);
+	u->index = u->slow_count = 0;
+	u->loaded = u->dirty = 0;
+	u->apart = u->x87 = false;
+	u->x87_pointer = UNIT_NO_OFFSET;
+}
+
 /* Near and warm entry. */
 static void emit_entry_xmms(struct unit *u, struct header *header, const uint8_t *far_entry)
 {
@@ -155,51 +170,104 @@ static void emit_entry_xmms(struct unit *u, struct header *header, const uint8_t
 	header->warm = (uint16_t)(u->e->at - far_entry);
 }
 
-static void emit_body(struct unit *u, const struct block *block, const struct shape *shapes,
-		const uint16_t *live)
+/* The instruction at u->offset, and what its slow paths come back to. True if the block ends here. */
+static bool emit_at(struct unit *u, unsigned index)
 {
-	bool ended = false;
+	unsigned first_slow = u->slow_count;
 
-	for (unsigned i = 0; i < block->count; i++) {
-		u->insn = &block->insns[i];
-		u->shape = shapes[i];
-		u->live = live[i] != 0;
-		unsigned first_slow = u->slow_count;
-		ended = emit_insn(u);
-		for (unsigned k = first_slow; k < u->slow_count && !ended; k++) {
-			if (!u->slow[k].brings_in_x87) {
-				u->slow[k].back = u->e->at;
-				u->slow[k].loaded = u->loaded;
-				u->slow[k].x87 = u->x87;
-			}
-		}
-		if (!ended) {
-			u->offset += u->insn->length;
+	u->index = index;
+	u->insn = &u->block->insns[index];
+	u->shape = u->shapes[index];
+	u->live = u->needed[index] != 0;
+	if (emit_insn(u)) {
+		return true;
+	}
+	for (unsigned k = first_slow; k < u->slow_count; k++) {
+		if (!u->slow[k].brings_in_x87 && !u->slow[k].apart) {
+			u->slow[k].back = u->e->at;
+			u->slow[k].loaded = u->loaded;
+			u->slow[k].x87 = u->x87;
 		}
 	}
-	if (!ended) {
-		unit_settle(u);
-		unit_emit_next(u, u->offset);
+	u->offset += u->insn->length;
+	return false;
+}
+
+/* The slow path of operands that were checked together comes back behind the last. */
+static void end_merge(struct unit *u, unsigned index)
+{
+	for (unsigned k = 0; k < u->slow_count; k++) {
+		if (u->slow[k].apart && u->slow[k].last == index) {
+			u->slow[k].back = u->e->at;
+		}
+	}
+}
+
+static void emit_body(struct unit *u)
+{
+	for (unsigned i = 0; i < u->block->count; i++) {
+		unsigned merge = u->plan.insns[i].merge;
+		if (emit_at(u, i)) {
+			return;
+		}
+		if (merge != MERGE_NONE && u->plan.merges[merge].last == i) {
+			end_merge(u, i);
+		}
+	}
+	unit_settle(u);
+	unit_emit_next(u, u->offset);
+}
+
+/* From the first to the last of operands that were checked together, each by itself. */
+static void emit_apart(struct unit *u, const struct slow_path *slow)
+{
+	emit_here(u->e, slow->from);
+	if (slow->flags_in_rax) {
+		unit_emit_flags_in(u);
+	}
+	u->apart = true;
+	u->offset = slow->offset;
+	u->loaded = slow->loaded_before;
+	u->dirty = slow->dirty;
+	u->x87 = slow->x87_before;
+	u->x87_pointer = slow->x87_pointer;
+	for (unsigned i = slow->first; i <= slow->last; i++) {
+		if (emit_at(u, i)) {
+			return;
+		}
+	}
+	emit_jmp_to(u->e, slow->back);
+}
+
+/* Those of emit_apart() among them. */
+static void emit_slow_paths(struct unit *u)
+{
+	for (unsigned i = 0; i < u->slow_count; i++) {
+		if (u->slow[i].apart) {
+			emit_apart(u, &u->slow[i]);
+		} else {
+			unit_emit_slow_path(u, &u->slow[i]);
+		}
 	}
 }
 
 uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct block *block,
 		unsigned set, bool sse)
 {
-	struct shape shapes[BLOCK_MAX_INSNS];
-	uint16_t live[BLOCK_MAX_INSNS];
-	struct unit u = {.e = emitter, .code = code, .set = set, .x87_pointer = UNIT_NO_OFFSET};
+	struct unit u;
 	struct header *header = (struct header *)(void *)emitter->at;
 	uint8_t *far_entry = emitter->at + sizeof(*header);
 
-	find_live(block, set, sse, shapes, live);
-	*header = (struct header){.xmms = entry_xmms(block, shapes)};
+	unit_start(&u, code, emitter, block);
+	u.set = set;
+	find_live(&u, sse);
+	merge_plan(block, u.shapes, &u.plan);
+	*header = (struct header){.xmms = entry_xmms(block, u.shapes)};
 	emitter->at = far_entry;
-	u.offset = (uint32_t)PAGE_OFFSET(block->physical);
 	emit_far_entry(&u);
 	emit_entry_xmms(&u, header, far_entry);
-	emit_body(&u, block, shapes, live);
-	unit_emit_slow_paths(&u);
+	emit_body(&u);
+	emit_slow_paths(&u);
 	return emitter->full ? NULL : far_entry;
 }
 

@@ -7,39 +7,40 @@ static void emit_stack_move(struct unit *u, int32_t bytes)
 	emit_lea(u->e, HOST_R13, host_memory(HOST_R13, HOST_NONE, 0, bytes));
 }
 
-/* r14 = host address of the new top of the stack. */
-static void emit_push_address(struct unit *u)
+/* Where the host has the new top of the stack. */
+static struct host_rm emit_push_address(struct unit *u)
 {
-	emit_lea(u->e, HOST_R14, host_memory(HOST_R13, HOST_NONE, 0, -8));
-	unit_emit_translate(u, 8, true);
+	if (unit_joins(u)) {
+		return unit_joined(u);
+	}
+	emit_lea(u->e, HOST_R14, host_memory(HOST_R13, HOST_NONE, 0, -8 - unit_below(u)));
+	return unit_emit_translate(u, 8, true);
 }
 
 /* What scratch[2] has. */
 static void emit_push_scratch(struct unit *u)
 {
-	emit_push_address(u);
+	struct host_rm top = emit_push_address(u);
+
 	emit_load(u->e, HOST_R15, STATE(scratch[2]));
-	emit_store(u->e, host_memory(HOST_R14, HOST_NONE, 0, 0), HOST_R15);
+	emit_store(u->e, top, HOST_R15);
 	emit_stack_move(u, -8);
 }
 
 static void emit_push_memory(struct unit *u)
 {
-	unit_emit_memory_operand(u, 8, false);
-	emit_load(u->e, HOST_R14, host_memory(HOST_R14, HOST_NONE, 0, 0));
+	emit_load(u->e, HOST_R14, unit_emit_memory_operand(u, 8, false));
 	emit_store(u->e, STATE(scratch[2]), HOST_R14);
 	emit_push_scratch(u);
 }
 
 void insn_emit_push(struct unit *u)
 {
-	const struct host_rm top = host_memory(HOST_R14, HOST_NONE, 0, 0);
-
 	if (u->insn->is_memory) {
 		emit_push_memory(u);
 		return;
 	}
-	emit_push_address(u);
+	struct host_rm top = emit_push_address(u);
 	if (u->shape.rm_use) {
 		emit_store(u->e, top, unit_reg_in(u, u->insn->rm, HOST_R15));
 	} else {
@@ -72,18 +73,21 @@ void insn_emit_pushf(struct unit *u)
 	emit_push_scratch(u);
 }
 
-static void emit_top_address(struct unit *u)
+/* Where the host has 8 bytes at what a register points at. */
+static struct host_rm emit_pointed_at(struct unit *u, unsigned host)
 {
-	emit_store(u->e, host_register(HOST_R14), HOST_R13);
-	unit_emit_translate(u, 8, false);
+	if (unit_joins(u)) {
+		return unit_joined(u);
+	}
+	emit_lea(u->e, HOST_R14, host_memory(host, HOST_NONE, 0, -unit_below(u)));
+	return unit_emit_translate(u, 8, false);
 }
 
 void insn_emit_pop(struct unit *u)
 {
 	unsigned host = code_home(u->insn->rm) == HOST_NONE ? HOST_R15 : code_home(u->insn->rm);
 
-	emit_top_address(u);
-	emit_load(u->e, host, host_memory(HOST_R14, HOST_NONE, 0, 0));
+	emit_load(u->e, host, emit_pointed_at(u, HOST_R13));
 	if (u->insn->rm != X86_RSP) {
 		emit_stack_move(u, 8);
 	}
@@ -92,10 +96,10 @@ void insn_emit_pop(struct unit *u)
 
 void insn_emit_leave(struct unit *u)
 {
-	emit_store(u->e, host_register(HOST_R14), HOST_RBP);
-	unit_emit_translate(u, 8, false);
+	struct host_rm top = emit_pointed_at(u, HOST_RBP);
+
 	emit_lea(u->e, HOST_R13, host_memory(HOST_RBP, HOST_NONE, 0, 8));
-	emit_load(u->e, HOST_RBP, host_memory(HOST_R14, HOST_NONE, 0, 0));
+	emit_load(u->e, HOST_RBP, top);
 }
 
 /* Looks whether anything is requested, without touching the flags; if so, leaves for target. */
@@ -161,9 +165,10 @@ void insn_emit_jcc(struct unit *u)
 /* Stores the address of the next instruction; rsp moves. */
 static void emit_push_return(struct unit *u)
 {
-	emit_push_address(u);
+	struct host_rm top = emit_push_address(u);
+
 	unit_emit_rip(u, HOST_R15, next_offset(u));
-	emit_store(u->e, host_memory(HOST_R14, HOST_NONE, 0, 0), HOST_R15);
+	emit_store(u->e, top, HOST_R15);
 	emit_stack_move(u, -8);
 }
 
@@ -179,8 +184,7 @@ void insn_emit_ret(struct unit *u)
 	int32_t bytes = 8 + (int32_t)(uint16_t)(u->insn->opcode == 0xc2 ? u->insn->imm : 0);
 
 	unit_settle(u);
-	emit_top_address(u);
-	emit_load(u->e, HOST_R14, host_memory(HOST_R14, HOST_NONE, 0, 0));
+	emit_load(u->e, HOST_R14, emit_pointed_at(u, HOST_R13));
 	emit_stack_move(u, bytes);
 	emit_indirect(u, bytes);
 }
@@ -189,8 +193,7 @@ void insn_emit_ret(struct unit *u)
 static void emit_branch_operand(struct unit *u)
 {
 	if (u->insn->is_memory) {
-		unit_emit_memory_operand(u, 8, false);
-		emit_load(u->e, HOST_R14, host_memory(HOST_R14, HOST_NONE, 0, 0));
+		emit_load(u->e, HOST_R14, unit_emit_memory_operand(u, 8, false));
 	} else {
 		unsigned host = unit_reg_in(u, u->insn->rm, HOST_R14);
 		if (host != HOST_R14) {

@@ -91,6 +91,15 @@ void insn_xmms(const struct insn *insn, const struct shape *shape, unsigned *ret
 	add_use(0, shape->xmm0_use, ret_reads, ret_writes);
 }
 
+/* r15 but where the other operand takes it; merge.c counts on that. */
+static unsigned rm_scratch(const struct insn *insn, const struct shape *shape)
+{
+	bool other = shape->reg_use && !shape->reg_xmm && !shape->reg_mm &&
+		     code_home(insn->reg) == HOST_NONE;
+
+	return other ? HOST_R14 : HOST_R15;
+}
+
 void insn_emit_modrm(struct unit *u)
 {
 	const struct insn *insn = u->insn;
@@ -115,14 +124,14 @@ void insn_emit_modrm(struct unit *u)
 		rm_use |= shape->reg_use; /* what one only writes the other reads */
 	}
 	if (insn->is_memory) {
-		unit_emit_memory_operand(u, shape->rm_size, shape->rm_use & SHAPE_WRITE);
-		rm = host_memory(HOST_R14, HOST_NONE, 0, 0);
+		rm = unit_emit_memory_operand(u, shape->rm_size, shape->rm_use & SHAPE_WRITE);
 	} else if (shape->rm_mm) {
 		rm = host_register(insn->modrm & 7);
 	} else {
 		rm = host_register(shape->rm_xmm ? xmm_in(u, insn->rm, rm_use)
 						 : operand_in(u, insn->rm, shape->rm_use,
-								   shape->rm_size, HOST_R14));
+								   shape->rm_size,
+								   rm_scratch(insn, shape)));
 		op.rex |= needs_rex(u, insn->rm, rm.reg, shape->rm_size);
 	}
 	if (shape->xmm0_use) {
@@ -157,7 +166,7 @@ void insn_emit_implicit(struct unit *u)
 
 static void emit_bswap(struct unit *u)
 {
-	unsigned host = unit_reg_in(u, u->insn->rm, HOST_R14);
+	unsigned host = unit_reg_in(u, u->insn->rm, HOST_R15);
 	unsigned rex = (u->insn->operand_size == 8 ? 0x48 : 0) | (host & 8 ? 0x41 : 0);
 
 	if (rex) {
@@ -177,7 +186,7 @@ void insn_emit_short(struct unit *u)
 		return;
 	}
 	if (insn->operand_size >= 4) {
-		unsigned host = code_home(insn->rm) == HOST_NONE ? HOST_R14 : code_home(insn->rm);
+		unsigned host = code_home(insn->rm) == HOST_NONE ? HOST_R15 : code_home(insn->rm);
 		emit_mov_imm(u->e, host, insn->operand_size == 8 ? insn->imm : (uint32_t)insn->imm);
 		unit_reg_to(u, insn->rm, host);
 		return;
@@ -186,7 +195,7 @@ void insn_emit_short(struct unit *u)
 			.opsize = insn->operand_size == 2,
 			.imm_size = insn->operand_size,
 			.imm = insn->imm};
-	unsigned host = operand_in(u, insn->rm, SHAPE_CHANGE, insn->operand_size, HOST_R14);
+	unsigned host = operand_in(u, insn->rm, SHAPE_CHANGE, insn->operand_size, HOST_R15);
 	op.rex = needs_rex(u, insn->rm, host, insn->operand_size);
 	emit_op(u->e, &op, 0, host_register(host));
 	operand_out(u, insn->rm, SHAPE_WRITE, host);
@@ -195,15 +204,26 @@ void insn_emit_short(struct unit *u)
 void insn_emit_lea(struct unit *u)
 {
 	const struct insn *insn = u->insn;
-	unsigned host = code_home(insn->reg) == HOST_NONE ? HOST_R14 : code_home(insn->reg);
+	const struct host_op lea = {.opcode = 0x8d, .rex_w = insn->operand_size == 8};
 	const struct host_op mov32 = {.opcode = 0x8b};
+	unsigned host = code_home(insn->reg) == HOST_NONE ? HOST_R15 : code_home(insn->reg);
+	unsigned base = HOST_NONE, index = HOST_NONE;
 
-	unit_emit_offset(u);
-	if (insn->operand_size == 4) {
-		emit_op(u->e, &mov32, host, host_register(HOST_R14));
-	} else if (host != HOST_R14) {
-		emit_store(u->e, host_register(host), HOST_R14);
+	if (insn->base == INSN_BASE_RIP) {
+		unit_emit_rip(u, host, (int64_t)u->offset + insn->length + insn->disp);
+		if (insn->operand_size == 4) {
+			emit_op(u->e, &mov32, host, host_register(host));
+		}
+		unit_reg_to(u, insn->reg, host);
+		return;
 	}
+	if (insn->base != INSN_REG_NONE) {
+		base = unit_reg_in(u, insn->base, HOST_R15);
+	}
+	if (insn->index != INSN_REG_NONE) {
+		index = unit_reg_in(u, insn->index, base == HOST_R15 ? HOST_R14 : HOST_R15);
+	}
+	emit_op(u->e, &lea, host, host_memory(base, index, insn->scale, insn->disp));
 	unit_reg_to(u, insn->reg, host);
 }
 
@@ -212,8 +232,7 @@ static void emit_divisor(struct unit *u)
 {
 	if (u->insn->is_memory) {
 		const struct host_op mov = {.opcode = 0x8b, .rex_w = u->shape.rex_w};
-		unit_emit_memory_operand(u, u->shape.rm_size, false);
-		emit_op(u->e, &mov, HOST_R14, host_memory(HOST_R14, HOST_NONE, 0, 0));
+		emit_op(u->e, &mov, HOST_R14, unit_emit_memory_operand(u, u->shape.rm_size, false));
 		return;
 	}
 	unsigned host = unit_reg_in(u, u->insn->rm, HOST_R14);

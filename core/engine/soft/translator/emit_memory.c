@@ -33,13 +33,13 @@ void unit_emit_rip(struct unit *u, unsigned host, int64_t offset)
 }
 
 /* r14 = the offset part of the memory operand. Uses r15. Flags stay. */
-void unit_emit_offset(struct unit *u)
+void unit_emit_offset(struct unit *u, int32_t below)
 {
 	const struct insn *insn = u->insn;
 	unsigned base = HOST_NONE, index = HOST_NONE;
 
 	if (insn->base == INSN_BASE_RIP) {
-		unit_emit_rip(u, HOST_R14, (int64_t)u->offset + insn->length + insn->disp);
+		unit_emit_rip(u, HOST_R14, (int64_t)u->offset + insn->length + insn->disp - below);
 		return;
 	}
 	if (insn->base != INSN_REG_NONE) {
@@ -49,9 +49,9 @@ void unit_emit_offset(struct unit *u)
 		index = unit_reg_in(u, insn->index, HOST_R15);
 	}
 	if (base == HOST_NONE && index == HOST_NONE) {
-		emit_mov_imm(u->e, HOST_R14, (uint64_t)(int64_t)insn->disp);
+		emit_mov_imm(u->e, HOST_R14, (uint64_t)((int64_t)insn->disp - below));
 	} else {
-		emit_lea(u->e, HOST_R14, host_memory(base, index, insn->scale, insn->disp));
+		emit_lea(u->e, HOST_R14, host_memory(base, index, insn->scale, insn->disp - below));
 	}
 }
 
@@ -60,7 +60,7 @@ static void emit_linear(struct unit *u)
 {
 	unsigned segment = u->insn->segment;
 
-	unit_emit_offset(u);
+	unit_emit_offset(u, unit_below(u));
 	if (segment == X86_FS || segment == X86_GS) {
 		emit_load(u->e, HOST_R15,
 				host_state(offsetof(struct cpu, seg_base) +
@@ -132,8 +132,47 @@ static size_t tlb_offset(const struct unit *u, bool write)
 	       (write ? offsetof(struct tlb, write) : offsetof(struct tlb, read));
 }
 
-/* r14, a linear address, becomes the host's; or the slow path is taken. Uses r15. */
-void unit_emit_translate(struct unit *u, unsigned size, bool write)
+static const struct merge *merge_at(const struct unit *u)
+{
+	unsigned merge = u->plan.insns[u->index].merge;
+
+	return u->apart || merge == MERGE_NONE ? NULL : &u->plan.merges[merge];
+}
+
+bool unit_joins(const struct unit *u)
+{
+	const struct merge *merge = merge_at(u);
+
+	return merge && merge->first != u->index;
+}
+
+struct host_rm unit_joined(const struct unit *u)
+{
+	return host_memory(HOST_R14, HOST_NONE, 0, u->plan.insns[u->index].offset);
+}
+
+int32_t unit_below(const struct unit *u)
+{
+	return merge_at(u) ? u->plan.insns[u->index].offset : 0;
+}
+
+static void add_operand_slow(struct unit *u, uint8_t *from)
+{
+	const struct merge *merge = merge_at(u);
+
+	unit_add_slow(u, from, u->live);
+	if (merge) {
+		struct slow_path *slow = &u->slow[u->slow_count - 1];
+		slow->apart = true;
+		slow->first = merge->first;
+		slow->last = merge->last;
+		slow->loaded_before = u->loaded;
+		slow->x87_before = u->x87;
+	}
+}
+
+/* r14, a linear address, becomes the host's. Uses r15. */
+static void emit_look_up(struct unit *u, unsigned size, unsigned aligned, bool write)
 {
 	struct emitter *e = u->e;
 	const struct host_op shr = {.opcode = 0xc1, .imm_size = 1, .imm = 8};
@@ -142,13 +181,9 @@ void unit_emit_translate(struct unit *u, unsigned size, bool write)
 			.rex_w = true,
 			.imm_size = 4,
 			.imm = (uint32_t)(GUEST_PAGE_SIZE - size)};
-	const struct host_op test = {
-			.opcode = 0xf6, .imm_size = 1, .imm = (uint8_t)(u->shape.aligned - 1)};
+	const struct host_op test = {.opcode = 0xf6, .imm_size = 1, .imm = (uint8_t)(aligned - 1)};
 	size_t table = tlb_offset(u, write);
 
-	if (u->live) {
-		unit_emit_flags_out(u);
-	}
 	/* Entries are 16 bytes. */
 	emit_load32(e, HOST_R15, host_register(HOST_R14));
 	emit_op(e, &shr, 5, host_register(HOST_R15));
@@ -156,23 +191,41 @@ void unit_emit_translate(struct unit *u, unsigned size, bool write)
 	emit_alu(e, ALU_SUB, HOST_R14,
 			host_state_at(HOST_R15, table + offsetof(struct tlb_entry, tag)));
 	emit_op(e, &cmp, ALU_CMP, host_register(HOST_R14));
-	unit_add_slow(u, emit_jcc(e, CONDITION_ABOVE), u->live);
-	if (u->shape.aligned > 1) {
+	add_operand_slow(u, emit_jcc(e, CONDITION_ABOVE));
+	if (aligned > 1) {
 		/* Pages are aligned: the offset tells. */
 		emit_op(e, &test, 0, host_register(HOST_R14));
-		unit_add_slow(u, emit_jcc(e, CONDITION_NOT_EQUAL), u->live);
+		add_operand_slow(u, emit_jcc(e, CONDITION_NOT_EQUAL));
 	}
 	emit_alu(e, ALU_ADD, HOST_R14,
 			host_state_at(HOST_R15, table + offsetof(struct tlb_entry, page)));
+}
+
+struct host_rm unit_emit_translate(struct unit *u, unsigned size, bool write)
+{
+	const struct merge *merge = merge_at(u);
+
+	if (u->live) {
+		unit_emit_flags_out(u);
+	}
+	if (merge) {
+		emit_look_up(u, merge->size, merge->aligned, merge->write);
+	} else {
+		emit_look_up(u, size, u->shape.aligned, write);
+	}
 	if (u->live) {
 		unit_emit_flags_in(u);
 	}
+	return host_memory(HOST_R14, HOST_NONE, 0, unit_below(u));
 }
 
-void unit_emit_memory_operand(struct unit *u, unsigned size, bool write)
+struct host_rm unit_emit_memory_operand(struct unit *u, unsigned size, bool write)
 {
+	if (unit_joins(u)) {
+		return unit_joined(u);
+	}
 	emit_linear(u);
-	unit_emit_translate(u, size, write);
+	return unit_emit_translate(u, size, write);
 }
 
 /* r14 and r15 as what is called out with an instruction takes them. */
@@ -188,7 +241,7 @@ void unit_emit_call_out(struct unit *u, const struct insn *insn, uint32_t offset
 	emit_call_to(u->e, last ? code_call_out_last(u->code) : code_call_out(u->code));
 }
 
-static void emit_slow_path(struct unit *u, const struct slow_path *slow)
+void unit_emit_slow_path(struct unit *u, const struct slow_path *slow)
 {
 	emit_here(u->e, slow->from);
 	if (slow->flags_in_rax) {
@@ -206,12 +259,5 @@ static void emit_slow_path(struct unit *u, const struct slow_path *slow)
 	emit_xmms(u, 0x28, slow->loaded);
 	if (slow->back) {
 		emit_jmp_to(u->e, slow->back);
-	}
-}
-
-void unit_emit_slow_paths(struct unit *u)
-{
-	for (unsigned i = 0; i < u->slow_count; i++) {
-		emit_slow_path(u, &u->slow[i]);
 	}
 }

@@ -33,10 +33,11 @@ static void emit_memory_form(struct unit *u)
 {
 	const struct host_op op = {.opcode = u->shape.opcode};
 
-	unit_emit_memory_operand(u, u->shape.rm_size, u->shape.rm_use & SHAPE_WRITE);
-	emit_op(u->e, &op, u->shape.extension, host_memory(HOST_R14, HOST_NONE, 0, 0));
+	emit_op(u->e, &op, u->shape.extension,
+			unit_emit_memory_operand(
+					u, u->shape.rm_size, u->shape.rm_use & SHAPE_WRITE));
 	if (u->shape.x87_pointer) {
-		unit_emit_offset(u);
+		unit_emit_offset(u, 0);
 		emit_store(u->e, STATE(fx.fdp), HOST_R14);
 	}
 }
@@ -70,7 +71,7 @@ void insn_emit_fldcw(struct unit *u)
 	const struct host_op fldcw = {.opcode = 0xd9};
 
 	unit_want_x87(u);
-	unit_emit_memory_operand(u, 2, false);
+	(void)unit_emit_memory_operand(u, 2, false);
 	if (u->live) {
 		unit_emit_flags_out(u);
 	}

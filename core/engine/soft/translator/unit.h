@@ -9,6 +9,7 @@
 
 #include "core/engine/soft/block.h"
 #include "core/engine/soft/translator/code.h"
+#include "core/engine/soft/translator/merge.h"
 #include "core/engine/soft/translator/shape.h"
 
 /* A field of struct cpu, as an operand. */
@@ -48,12 +49,23 @@ struct slow_path {
 	bool brings_in_x87; /* it does no more than that, before the instruction */
 	bool x87; /* it is brought in after */
 	uint32_t x87_pointer; /* as in struct unit, to be stored before */
+	/* Of operands that were checked together: instead of the above they are checked one by one. */
+	bool apart;
+	unsigned first, last; /* instructions, by index */
+	uint16_t loaded_before;
+	bool x87_before;
 };
 
 struct unit {
 	struct emitter *e;
 	struct code *code;
 	unsigned set;
+	const struct block *block;
+	struct shape shapes[BLOCK_MAX_INSNS];
+	uint16_t needed[BLOCK_MAX_INSNS]; /* flags from before each instruction that it or later ones need */
+	struct merge_plan plan;
+	unsigned index; /* of insn */
+	bool apart; /* operands are not checked together */
 	const struct insn *insn; /* being translated */
 	struct shape shape;
 	uint32_t offset; /* of insn in its page */
@@ -63,7 +75,7 @@ struct unit {
 	bool x87; /* the host has the guest's x87 state */
 	uint32_t x87_pointer; /* offset of the last x87 instruction, if not known to the guest's state */
 	unsigned slow_count;
-	struct slow_path slow[UNIT_SLOW_PATHS * BLOCK_MAX_INSNS];
+	struct slow_path slow[2 * UNIT_SLOW_PATHS * BLOCK_MAX_INSNS];
 };
 
 /* The guest register in a host register: its home, or loaded into the given one. */
@@ -75,11 +87,18 @@ void unit_reg_to(struct unit *u, unsigned reg, unsigned host);
 /* host = the address of what lies offset from the current page. Flags stay. */
 void unit_emit_rip(struct unit *u, unsigned host, int64_t offset);
 
-/* r14 = the offset part of the memory operand. Uses r15. Flags stay. */
-void unit_emit_offset(struct unit *u);
+/* r14 = the offset part of the memory operand, less below. Uses r15. Flags stay. */
+void unit_emit_offset(struct unit *u, int32_t below);
 
-/* r14, a linear address, becomes the host's; or the slow path is taken. Uses r15. */
-void unit_emit_translate(struct unit *u, unsigned size, bool write);
+/* Whether r14 is near the operand already: another was checked for both. Then unit_joined() is where it is. */
+bool unit_joins(const struct unit *u);
+struct host_rm unit_joined(const struct unit *u);
+
+/* How far below its operand the instruction has to check from; 0 unless it checks for others. */
+int32_t unit_below(const struct unit *u);
+
+/* r14, unit_below() a linear address, becomes the host's; or the slow path is taken. Where the operand is. Uses r15. */
+struct host_rm unit_emit_translate(struct unit *u, unsigned size, bool write);
 
 /* The branch with the displacement at from takes the current instruction's slow path; flags_in_rax: with the flags saved. */
 void unit_add_slow(struct unit *u, uint8_t *from, bool flags_in_rax);
@@ -88,8 +107,8 @@ void unit_add_slow(struct unit *u, uint8_t *from, bool flags_in_rax);
 void unit_emit_flags_out(struct unit *u);
 void unit_emit_flags_in(struct unit *u);
 
-/* r14 = where the host has the memory operand. Uses r15. */
-void unit_emit_memory_operand(struct unit *u, unsigned size, bool write);
+/* Where the host has the memory operand: near r14. Uses r15. */
+struct host_rm unit_emit_memory_operand(struct unit *u, unsigned size, bool write);
 
 /* MOVAPS between an XMM register and its place in the guest's state: 28 loads, 29 stores. */
 void unit_emit_xmm(struct unit *u, uint8_t opcode, unsigned reg);
@@ -108,7 +127,7 @@ void insn_emit_fldcw(struct unit *u);
 void unit_emit_call_out(struct unit *u, const struct insn *insn, uint32_t offset, bool last);
 
 /* What the block's straight line branches to where the TLB does not help. */
-void unit_emit_slow_paths(struct unit *u);
+void unit_emit_slow_path(struct unit *u, const struct slow_path *slow);
 
 /* Whether the shape is emitted in line for this instruction. */
 bool insn_is_emitted(const struct insn *insn, const struct shape *shape);

@@ -199,6 +199,102 @@ static void test_blocks(void **state)
 	g_free(twins);
 }
 
+/* Registers that much of this goes through: rax, rbx, rsp, rbp, r13. */
+static unsigned few(struct differ *differ)
+{
+	static const uint8_t regs[] = {X86_RAX, X86_RBX, X86_RSP, X86_RBP, X86_R13};
+
+	return regs[differ_below(differ, sizeof(regs))];
+}
+
+/* opcode reg, [base + disp8], or with registers only. */
+static unsigned with_modrm(uint8_t *bytes, uint8_t opcode, unsigned reg, unsigned rm, int disp)
+{
+	unsigned len = 0;
+
+	bytes[len++] = (uint8_t)(0x48 | (reg >> 3) << 2 | rm >> 3);
+	bytes[len++] = opcode;
+	bytes[len++] = (uint8_t)((disp ? 0x40 : 0xc0) | (reg & 7) << 3 | (rm & 7));
+	if (disp && (rm & 7) == 4) {
+		bytes[len++] = 0x24;
+	}
+	if (disp) {
+		bytes[len++] = (uint8_t)disp;
+	}
+	return len;
+}
+
+static unsigned push_or_pop(struct differ *differ, uint8_t *bytes)
+{
+	unsigned reg = (unsigned)differ_below(differ, 16);
+
+	bytes[0] = (uint8_t)(0x40 | reg >> 3);
+	bytes[1] = (uint8_t)((differ_below(differ, 2) ? 0x50 : 0x58) | (reg & 7));
+	return 2;
+}
+
+/* What moves registers: LEA, ADD and SUB, MOV, and what writes some without naming them. */
+static unsigned mover(struct differ *differ, uint8_t *bytes, unsigned a, unsigned b, int disp)
+{
+	static const uint8_t opcodes[] = {0x89, 0x8b, 0x01, 0x31, 0x85, 0x11};
+	unsigned len = 3;
+
+	switch (differ_below(differ, 6)) {
+	case 0:
+		return with_modrm(bytes, 0x8d, a, b, disp);
+	case 1:
+		(void)with_modrm(bytes, 0x83, differ_below(differ, 2) ? 5 : 0, a, 0);
+		bytes[len++] = (uint8_t)disp;
+		return len;
+	case 2:
+		return with_modrm(bytes, 0xf7, 4, b, 0); /* mul */
+	case 3:
+		memcpy(bytes, "\x48\x0f\xb1\xd9", 4); /* cmpxchg rcx, rbx */
+		return 4;
+	case 4:
+		bytes[0] = 0xc9; /* leave */
+		return 1;
+	default:
+		return with_modrm(bytes, opcodes[differ_below(differ, sizeof(opcodes))], a, b, 0);
+	}
+}
+
+/* What looks into the TLB are merged over: stack frames and structures, with registers that move about between. */
+static unsigned near_insn(struct differ *differ, uint64_t rip, uint8_t *bytes)
+{
+	static const uint8_t opcodes[] = {0x89, 0x8b, 0x8b, 0x01, 0x03, 0x39, 0x63, 0x11, 0x88};
+	unsigned a = few(differ), b = few(differ), any = (unsigned)differ_below(differ, 16);
+	int disp = (int)differ_below(differ, 127) - 63;
+
+	(void)rip;
+	disp = disp ? disp : 8;
+	switch (differ_below(differ, 4)) {
+	case 0:
+		return push_or_pop(differ, bytes);
+	case 1:
+		return mover(differ, bytes, a, b, disp);
+	default:
+		return with_modrm(bytes, opcodes[differ_below(differ, sizeof(opcodes))], any,
+				differ_below(differ, 8) ? a : any, disp);
+	}
+}
+
+static void test_near_blocks(void **state)
+{
+	struct twins *twins = g_new0(struct twins, 1);
+	struct differ *differ = &twins->differ;
+
+	(void)state;
+	start(differ);
+	twins->addresses = true;
+	twins_run(twins, near_insn, 100000);
+	stop(differ);
+	assert_int_equal(differ->differences, 0);
+	assert_true(differ->cases > 90000);
+	assert_true(differ->cases - differ->faults > 20000);
+	g_free(twins);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +304,7 @@ int main(void)
 			cmocka_unit_test(test_operands_0f),
 			cmocka_unit_test(test_addresses),
 			cmocka_unit_test(test_blocks),
+			cmocka_unit_test(test_near_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,9 @@ static unsigned random_insn(struct differ *differ, uint64_t rip, uint8_t *bytes)
 	if (modrm < 0xc0 && (modrm & 7) == 4) {
 		modrm ^= 1;
 	}
+	if (differ_below(differ, 2)) {
+		modrm = (modrm & 0x38) | 0x43; /* [rbx + disp8]: near the others */
+	}
 	bytes[len] = (uint8_t)modrm;
 	for (unsigned i = 1; i < 12; i++) {
 		bytes[len + i] = (uint8_t)differ_value(differ);

@@ -352,8 +352,8 @@ static void random_block(struct twins *twins, random_insn_fn *random_insn)
 		}
 	}
 	for (unsigned i = 0; i < X86_REG_COUNT; i++) {
-		cpu->regs[i] = differ_below(differ, 3) ? differ_address(differ)
-						       : differ_value(differ);
+		cpu->regs[i] = twins->addresses || differ_below(differ, 3) ? differ_address(differ)
+									   : differ_value(differ);
 		if (twins->alignment && differ_below(differ, 16)) {
 			cpu->regs[i] &= ~(uint64_t)(twins->alignment - 1);
 		}

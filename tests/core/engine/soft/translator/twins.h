@@ -42,6 +42,7 @@ struct outcome {
 struct twins {
 	struct differ differ;
 	struct outcome before, interpreted, translated;
+	bool addresses; /* in all registers, else in most */
 	bool x87; /* random registers, nothing unmasked */
 	unsigned alignment; /* bytes, of most addresses in registers; 0: none */
 	uint64_t refused; /* blocks that cannot be translated */
