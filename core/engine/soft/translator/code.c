@@ -19,7 +19,8 @@ typedef uint32_t code_enter_fn(struct cpu *cpu, const uint8_t *entry);
 struct code {
 	struct code_memory memory;
 	size_t used, stubs; /* stubs: bytes taken by what is always there */
-	const uint8_t *enter, *call_out, *call_out_last, *bring_in_x87, *lookup, *link, *attend;
+	const uint8_t *enter, *call_out, *call_out_last, *bring_in_x87, *missed, *lookup, *link,
+			*link_stored, *attend;
 };
 
 #define STATE(field) host_state(offsetof(struct cpu, field))
@@ -136,13 +137,18 @@ static uint32_t bring_in_x87(struct cpu *cpu, const struct insn *insn)
 	return call_out_last(cpu, insn);
 }
 
-static void emit_save(struct emitter *e)
+static void emit_save_registers(struct emitter *e)
 {
 	for (unsigned reg = 0; reg < X86_REG_COUNT; reg++) {
 		if (code_home(reg) != HOST_NONE) {
 			emit_store(e, code_reg_state(reg), code_home(reg));
 		}
 	}
+}
+
+static void emit_save(struct emitter *e)
+{
+	emit_save_registers(e);
 	emit_flags_out(e);
 	const struct host_op store16 = {.opcode = 0x89, .opsize = true};
 	emit_op(e, &store16, HOST_RAX, STATE(packed_flags));
@@ -199,7 +205,7 @@ static void emit_leave(struct emitter *e, enum code_exit reason)
 	emit8(e, 0xc3);
 }
 
-/* Called: r14 and r15 as for code_call_out(). lookup: what code_lookup() gives. */
+/* Called: r14 and r15 as for code_call_out(). lookup: where to look for r14. */
 static void emit_call_out(struct emitter *e, const uint8_t *lookup,
 		uint32_t (*function)(struct cpu *, const struct insn *))
 {
@@ -229,43 +235,39 @@ static void emit_call_out(struct emitter *e, const uint8_t *lookup,
 	emit_leave(e, CODE_EXIT_ATTEND);
 }
 
-/*
- * The table is indexed by the low 16 bits of the target; an entry hits if its first half is minus the target. All without
- * touching the flags.
- */
-static void emit_lookup(struct emitter *e)
+/* The table is indexed by the low 16 bits of the target, 16 bytes an entry. Flags are in packed_flags. */
+static void emit_lookup(struct emitter *e, const uint8_t *missed)
 {
 	const struct host_op movzx = {.map = INSN_MAP_0F, .opcode = 0xb7};
-	uint8_t *quiet, *hit;
+	const struct host_op shl = {.opcode = 0xc1, .imm_size = 1, .imm = 4};
+	const struct host_op cmp_imm = {.opcode = 0x83, .imm_size = 1};
+	const struct host_op cmp = {.opcode = 0x3b, .rex_w = true};
 
-	emit_store(e, STATE(scratch[0]), HOST_RCX);
-	emit_load32(e, HOST_RCX, STATE(request));
-	quiet = emit_jrcxz(e);
-	uint8_t *leave = emit_jmp(e);
-	emit_here8(e, quiet);
+	emit_op(e, &cmp_imm, 7, STATE(request));
+	emit_jcc_to(e, CONDITION_NOT_ZERO, missed);
 	emit_op(e, &movzx, HOST_R15, host_register(HOST_R14));
-	emit_lea(e, HOST_R15, host_memory(HOST_R15, HOST_R15, 0, 0));
-	/* The far table: 16 bytes an entry. */
-	emit_load(e, HOST_RCX, STATE(jumps));
-	emit_lea(e, HOST_R15, host_memory(HOST_RCX, HOST_R15, 3, 0));
-	emit_load(e, HOST_RCX, host_memory(HOST_R15, HOST_NONE, 0, 0));
-	emit_lea(e, HOST_RCX, host_memory(HOST_RCX, HOST_R14, 0, 0));
-	hit = emit_jrcxz(e);
-	uint8_t *miss = emit_jmp(e);
-	emit_here8(e, hit);
-	emit_load(e, HOST_RCX, STATE(scratch[0]));
+	emit_op(e, &shl, 4, host_register(HOST_R15));
+	emit_alu(e, 0, HOST_R15, STATE(jumps));
+	emit_op(e, &cmp, HOST_R14, host_memory(HOST_R15, HOST_NONE, 0, 0));
+	emit_jcc_to(e, CONDITION_NOT_ZERO, missed);
 	emit_jmp_indirect(e, host_memory(HOST_R15, HOST_NONE, 0, 8));
-	emit_here(e, miss);
-	emit_here(e, leave);
-	emit_load(e, HOST_RCX, STATE(scratch[0]));
+}
+
+/* Where it finds nothing. */
+static void emit_missed(struct emitter *e)
+{
 	emit_store(e, STATE(rip), HOST_R14);
-	emit_save(e);
+	emit_save_registers(e);
 	emit_leave(e, CODE_EXIT_LOOKUP);
 }
 
-static void emit_exit(struct emitter *e, enum code_exit reason)
+static void emit_exit(struct emitter *e, enum code_exit reason, bool flags_stored)
 {
-	emit_save(e);
+	if (flags_stored) {
+		emit_save_registers(e);
+	} else {
+		emit_save(e);
+	}
 	emit_set_rip(e);
 	emit_store(e, STATE(exit_site), HOST_R15);
 	emit_leave(e, reason);
@@ -278,8 +280,10 @@ static void emit_stubs(struct code *code)
 
 	code->enter = e.at;
 	emit_enter(&e);
+	code->missed = e.at;
+	emit_missed(&e);
 	code->lookup = e.at;
-	emit_lookup(&e);
+	emit_lookup(&e, code->missed);
 	code->call_out = e.at;
 	emit_call_out(&e, code->lookup, call_out);
 	code->call_out_last = e.at;
@@ -287,9 +291,11 @@ static void emit_stubs(struct code *code)
 	code->bring_in_x87 = e.at;
 	emit_call_out(&e, code->lookup, bring_in_x87);
 	code->link = e.at;
-	emit_exit(&e, CODE_EXIT_LINK);
+	emit_exit(&e, CODE_EXIT_LINK, false);
+	code->link_stored = e.at;
+	emit_exit(&e, CODE_EXIT_LINK, true);
 	code->attend = e.at;
-	emit_exit(&e, CODE_EXIT_ATTEND);
+	emit_exit(&e, CODE_EXIT_ATTEND, false);
 	assert(!e.full);
 	code->stubs = (size_t)(e.at - code->memory.writable);
 }
@@ -370,31 +376,33 @@ const uint8_t *code_bring_in_x87(const struct code *code)
 	return code->bring_in_x87;
 }
 
-const uint8_t *code_lookup(const struct code *code)
+void code_emit_lookup(const struct code *code, struct emitter *emitter)
 {
-	return code->lookup;
+	emit_lookup(emitter, code->missed);
 }
 
-/* Behind the displacement: movabs r14, whose upper half tells of the XMM registers. */
-#define SITE_XMMS (4 + 2 + 4)
+/* Behind the displacement: movabs r14, whose upper half is the struct code_site. */
+#define SITE_DESCRIPTION (4 + 2 + 4)
 
-void code_emit_site(const struct code *code, struct emitter *e, uint32_t offset, uint16_t xmms)
+void code_emit_site(const struct code *code, struct emitter *e, uint32_t offset,
+		struct code_site description)
 {
 	uint8_t *site = emit_jmp(e);
 
 	emit8(e, 0x49);
 	emit8(e, 0xbe);
-	emit64(e, offset | (uint64_t)xmms << 32);
+	emit64(e, offset | (uint64_t)description.xmms << 32 |
+					(uint64_t)description.flags_stored << 48);
 	emit_mov_imm(e, HOST_R15, (uint64_t)(uintptr_t)site);
-	emit_jmp_to(e, code->link);
+	emit_jmp_to(e, description.flags_stored ? code->link_stored : code->link);
 }
 
-uint16_t code_site_xmms(const uint8_t *site)
+struct code_site code_site_at(const uint8_t *site)
 {
-	uint16_t xmms;
+	struct code_site description;
 
-	memcpy(&xmms, site + SITE_XMMS, sizeof(xmms));
-	return xmms;
+	memcpy(&description, site + SITE_DESCRIPTION, sizeof(description));
+	return description;
 }
 
 const uint8_t *code_attend(const struct code *code)

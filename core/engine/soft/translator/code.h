@@ -7,7 +7,11 @@
  * flags are in the host's. cpu->page_rip is the page that execution is in: addresses are sums of it and offsets known when
  * translating, because one translation serves wherever its physical page is mapped.
  *
- * A block has three entries. The far one takes the target's rip in r14 and sets page_rip; the near one follows it, for
+ * From page to page, and wherever else the table of targets leads, flags are in cpu->packed_flags instead, because hardly any
+ * block looks at them.
+ *
+ * A block has these entries. The far one takes the target's rip in r14 and sets page_rip; the stored one, behind that, is for jumps
+ * inside a page that come with flags in packed_flags, calls; the near one is for other
  * jumps inside a page; it loads the XMM registers that the block reads before it writes them. The warm one is behind that, for
  * jumps that come with these registers loaded. Each vCPU has its own code; vCPU thread only.
  */
@@ -19,9 +23,6 @@
 
 /* Most bytes a block can take; a translation starts only where as much is free. */
 #define CODE_BLOCK_MAX (32 * KiB)
-
-/* Bytes between a block's far and near entry. */
-#define CODE_FAR_BYTES 16
 
 /* Why translated code came back. */
 enum code_exit {
@@ -79,18 +80,23 @@ const uint8_t *code_call_out(const struct code *code); /* r14: offset from page_
 const uint8_t *code_call_out_last(const struct code *code); /* the same for one that ends a block */
 const uint8_t *code_bring_in_x87(
 		const struct code *code); /* the same for one on x87 state, before it */
-const uint8_t *code_lookup(const struct code *code); /* r14: target; jumps there */
 const uint8_t *code_attend(const struct code *code); /* r14: offset of the next instruction */
 
-/*
- * A jump inside a page that may be made to lead to a translation: until then it leaves. offset: of the target in its page;
- * xmms: registers that the host has then.
- */
-void code_emit_site(
-		const struct code *code, struct emitter *emitter, uint32_t offset, uint16_t xmms);
+/* A jump inside a page that may be made to lead to a translation: until then it leaves. */
+struct code_site {
+	uint16_t xmms; /* registers that the host has then */
+	uint16_t flags_stored; /* 1: flags are in packed_flags */
+};
 
-/* The xmms of the site there (writable view). */
-uint16_t code_site_xmms(const uint8_t *site);
+/* offset: of the target in its page. */
+void code_emit_site(const struct code *code, struct emitter *emitter, uint32_t offset,
+		struct code_site site);
+
+/* A jump to the address in r14, or out of translated code. Each place has its own, which the host's branch prediction knows. */
+void code_emit_lookup(const struct code *code, struct emitter *emitter);
+
+/* What was said of the site there (writable view). */
+struct code_site code_site_at(const uint8_t *site);
 
 /* Runs from an entry (executable view) until there is a reason to come back. GS must point at cpu. */
 enum code_exit code_run(struct code *code, struct cpu *cpu, const uint8_t *entry);

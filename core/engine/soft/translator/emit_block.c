@@ -81,49 +81,80 @@ static bool emit_insn(struct unit *u)
 	}
 }
 
-/* Which flags from before each instruction are needed by it or after it. */
-static void find_live(struct unit *u, bool sse)
+static void find_shapes(struct unit *u, bool sse)
 {
 	const struct block *block = u->block;
-	struct shape *shapes = u->shapes;
-	uint16_t needed = X86_FLAGS_ARITH;
 
-	for (unsigned i = block->count; i-- > 0;) {
-		shape_of(&block->insns[i], &shapes[i]);
-		if (!insn_is_emitted(&block->insns[i], &shapes[i]) || (shapes[i].sse && !sse) ||
-				(shapes[i].privileged && u->set == TLB_USER)) {
-			shapes[i] = (struct shape){
+	for (unsigned i = 0; i < block->count; i++) {
+		struct shape *shape = &u->shapes[i];
+		shape_of(&block->insns[i], shape);
+		if (!insn_is_emitted(&block->insns[i], shape) || (shape->sse && !sse) ||
+				(shape->privileged && u->set == TLB_USER)) {
+			*shape = (struct shape){
 					.kind = SHAPE_CALL_OUT, .flags_read = X86_FLAGS_ARITH};
 		}
-		needed = (uint16_t)((needed & ~shapes[i].flags_written) | shapes[i].flags_read);
-		u->needed[i] = needed;
 	}
 }
 
-/* Sets page_rip to what lies offset before the address in r14. CODE_FAR_BYTES long. */
-static void emit_far_entry(struct unit *u)
+/* Where flags go to packed_flags: see struct unit. */
+static int find_flags_stored(const struct unit *u)
 {
-	const uint8_t *begin = u->e->at;
+	const struct block *block = u->block;
+	int last = block->count - 1;
+	uint32_t offset = u->offset + block->bytes - block->insns[last].length;
 
-	emit8(u->e, 0x4d);
-	emit8(u->e, 0x8d);
-	emit8(u->e, 0xb6);
-	emit32(u->e, (uint32_t) - (int32_t)u->offset);
-	emit_store(u->e, STATE(page_rip), HOST_R14);
-	assert(u->e->full || u->e->at - begin == CODE_FAR_BYTES);
+	if (!insn_stores_flags(&block->insns[last], &u->shapes[last], offset)) {
+		return UNIT_NEVER;
+	}
+	for (int i = last; i-- > 0;) {
+		if (insn_touches_flags(&block->insns[i], &u->shapes[i])) {
+			return i;
+		}
+	}
+	return UNIT_AT_ENTRY;
+}
+
+/* Which flags from before each instruction are needed by it or after it, in the host's. */
+static void find_live(struct unit *u)
+{
+	uint16_t needed = u->flags_stored_after == UNIT_NEVER ? X86_FLAGS_ARITH : 0;
+
+	for (int i = u->block->count; i-- > 0;) {
+		const struct shape *shape = &u->shapes[i];
+		if (i == u->flags_stored_after) {
+			needed = X86_FLAGS_ARITH;
+		}
+		needed = (uint16_t)((needed & ~shape->flags_written) | shape->flags_read);
+		u->needed[i] = i > u->flags_stored_after ? 0 : needed;
+	}
 }
 
 /* In front of each far entry. */
 struct header {
 	uint16_t xmms; /* loaded by the near entry */
-	uint16_t warm; /* where the warm entry is, from the far one */
-	uint8_t pad[12];
+	/* Where the entries are, from the far one, and how what is at STORED_ENTRY gets to the near one when the block is dead. */
+	uint16_t near, warm, dead;
+	uint8_t pad[8];
 };
 
 /* Room at a near entry for the exit that block_emit_dead_end() makes of it. */
 #define DEAD_END_MAX 32
 #define JMP_BYTES 5
 #define NOP 0x90
+
+/* From the far entry: it goes on with the one for jumps inside the page that come with flags in packed_flags. */
+#define STORED_ENTRY 16
+
+/* Sets page_rip to what lies offset before the address in r14. STORED_ENTRY bytes. */
+static void emit_page_rip(struct unit *u)
+{
+	/* lea r14, [r14 - offset], always as long */
+	emit8(u->e, 0x4d);
+	emit8(u->e, 0x8d);
+	emit8(u->e, 0xb6);
+	emit32(u->e, (uint32_t) - (int32_t)u->offset);
+	emit_store(u->e, STATE(page_rip), HOST_R14);
+}
 
 /* XMM registers that are read before they are written, up to where they may have to be loaded again. */
 static uint16_t entry_xmms(const struct block *block, const struct shape *shapes)
@@ -153,21 +184,54 @@ static void unit_start(struct unit *u, struct code *code, struct emitter *emitte
 	u->x87_pointer = UNIT_NO_OFFSET;
 }
 
-/* Near and warm entry. */
-static void emit_entry_xmms(struct unit *u, struct header *header, const uint8_t *far_entry)
+/* A jump can be put there later. */
+static void emit_room(struct emitter *e)
 {
-	const uint8_t *near_entry = u->e->at;
+	static const uint8_t nop[JMP_BYTES] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
+	for (unsigned i = 0; i < sizeof(nop); i++) {
+		emit8(e, nop[i]);
+	}
+}
+
+static void emit_xmm_loads(struct unit *u, uint16_t xmms)
+{
 	for (unsigned reg = 0; reg < 16; reg++) {
-		if (header->xmms & BIT(reg)) {
+		if (xmms & BIT(reg)) {
 			unit_emit_xmm(u, 0x28, reg);
 		}
 	}
+}
+
+/*
+ * All entries. Flags come in packed_flags to the far one, in the host's to the others: what the block begins with is made the
+ * same. Returns the displacement of the far one's jump around that, or NULL.
+ */
+static uint8_t *emit_entries(struct unit *u, struct header *header, const uint8_t *far_entry)
+{
+	uint8_t *bypass = NULL;
+
+	emit_page_rip(u);
+	assert(u->e->full || u->e->at - far_entry == STORED_ENTRY);
+	if (u->flags_stored_after == UNIT_AT_ENTRY) {
+		bypass = emit_jmp(u->e);
+	} else if (u->needed[0]) {
+		unit_emit_flags_load(u);
+	} else {
+		emit_room(u->e);
+	}
+	const uint8_t *near_entry = u->e->at;
+	header->near = (uint16_t)(near_entry - far_entry);
+	emit_xmm_loads(u, header->xmms);
 	while (header->xmms && !u->e->full && u->e->at - near_entry < DEAD_END_MAX) {
 		emit8(u->e, NOP);
 	}
 	u->loaded = header->xmms;
 	header->warm = (uint16_t)(u->e->at - far_entry);
+	if (u->flags_stored_after == UNIT_AT_ENTRY) {
+		unit_emit_flags_store(u);
+	}
+	return bypass;
 }
 
 /* The instruction at u->offset, and what its slow paths come back to. True if the block ends here. */
@@ -188,6 +252,9 @@ static bool emit_at(struct unit *u, unsigned index)
 			u->slow[k].loaded = u->loaded;
 			u->slow[k].x87 = u->x87;
 		}
+	}
+	if ((int)index == u->flags_stored_after && u->shape.kind != SHAPE_CALL_OUT) {
+		unit_emit_flags_store(u);
 	}
 	u->offset += u->insn->length;
 	return false;
@@ -260,41 +327,65 @@ uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct blo
 
 	unit_start(&u, code, emitter, block);
 	u.set = set;
-	find_live(&u, sse);
+	find_shapes(&u, sse);
+	u.flags_stored_after = find_flags_stored(&u);
+	find_live(&u);
 	merge_plan(block, u.shapes, &u.plan);
 	*header = (struct header){.xmms = entry_xmms(block, u.shapes)};
 	emitter->at = far_entry;
-	emit_far_entry(&u);
-	emit_entry_xmms(&u, header, far_entry);
+	uint8_t *bypass = emit_entries(&u, header, far_entry);
+	const uint8_t *body = emitter->at;
 	emit_body(&u);
 	emit_slow_paths(&u);
+	if (bypass) {
+		emit_here(emitter, bypass);
+		emit_xmm_loads(&u, header->xmms);
+		emit_jmp_to(emitter, body);
+	}
+	header->dead = (uint16_t)(emitter->at - far_entry);
+	unit_emit_flags_load(&u);
+	emit_jmp_to(emitter, far_entry + header->near);
 	return emitter->full ? NULL : far_entry;
+}
+
+static struct header header_of(const uint8_t *far_entry)
+{
+	struct header header;
+
+	memcpy(&header, far_entry - sizeof(header), sizeof(header));
+	return header;
 }
 
 void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry)
 {
-	struct header header;
-	uint16_t loaded = code_site_xmms(site);
-
-	memcpy(&header, code_writable(code, far_entry) - sizeof(header), sizeof(header));
-	const uint8_t *target = far_entry + (header.xmms & ~loaded ? CODE_FAR_BYTES : header.warm);
+	struct header header = header_of(code_writable(code, far_entry));
+	struct code_site description = code_site_at(site);
+	bool warm = !(header.xmms & ~description.xmms);
+	unsigned entry = description.flags_stored ? STORED_ENTRY : warm ? header.warm : header.near;
+	const uint8_t *target = far_entry + entry;
 	int32_t distance = (int32_t)(target - (code_executable(code, site) + 4));
+
 	memcpy(site, &distance, sizeof(distance));
+}
+
+static void redirect(uint8_t *at, const uint8_t *target)
+{
+	struct emitter e = {.at = at, .end = at + JMP_BYTES};
+
+	emit_jmp_to(&e, target);
 }
 
 void block_emit_dead_end(struct code *code, const struct block *block, uint8_t *far_entry)
 {
-	uint8_t *near_entry = far_entry + CODE_FAR_BYTES;
+	struct header header = header_of(far_entry);
+	uint8_t *near_entry = far_entry + header.near;
 	struct emitter e = {.at = near_entry, .end = near_entry + DEAD_END_MAX};
-	struct header header;
 
 	/* What led here goes on through here: to the block's successor, when there is one. */
-	code_emit_site(code, &e, (uint32_t)PAGE_OFFSET(block->physical), 0);
+	code_emit_site(code, &e, (uint32_t)PAGE_OFFSET(block->physical), (struct code_site){0});
 	assert(!e.full);
-	memcpy(&header, far_entry - sizeof(header), sizeof(header));
-	if (header.warm != CODE_FAR_BYTES) {
-		e = (struct emitter){.at = far_entry + header.warm,
-				.end = far_entry + header.warm + JMP_BYTES};
-		emit_jmp_to(&e, near_entry);
+	if (header.warm != header.near) {
+		redirect(far_entry + header.warm, near_entry);
 	}
+	redirect(far_entry + STORED_ENTRY, far_entry + header.dead);
 }

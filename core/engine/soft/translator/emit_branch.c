@@ -111,6 +111,9 @@ static void emit_poll(struct unit *u, uint32_t target)
 	emit_load32(u->e, HOST_RCX, STATE(request));
 	quiet = emit_jrcxz(u->e);
 	emit_store(u->e, host_register(HOST_RCX), HOST_R15);
+	if (unit_flags_stored(u)) {
+		unit_emit_flags_load(u);
+	}
 	emit_mov_imm(u->e, HOST_R14, target);
 	emit_jmp_to(u->e, code_attend(u->code));
 	emit_here8(u->e, quiet);
@@ -121,15 +124,20 @@ static void emit_poll(struct unit *u, uint32_t target)
 static void emit_chain(struct unit *u, int64_t target, int32_t stack_moved)
 {
 	if (target < 0 || target >= (int64_t)GUEST_PAGE_SIZE) {
+		if (!unit_flags_stored(u)) {
+			unit_emit_flags_store(u);
+		}
 		unit_emit_rip(u, HOST_R14, target);
 		emit_store_imm(u->e, STATE(branch), stack_moved * 65536 + (int32_t)u->offset);
-		emit_jmp_to(u->e, code_lookup(u->code));
+		code_emit_lookup(u->code, u->e);
 		return;
 	}
 	if (target <= u->offset) {
 		emit_poll(u, (uint32_t)target);
 	}
-	code_emit_site(u->code, u->e, (uint32_t)target, u->loaded);
+	code_emit_site(u->code, u->e, (uint32_t)target,
+			(struct code_site){
+					.xmms = u->loaded, .flags_stored = unit_flags_stored(u)});
 }
 
 static int64_t next_offset(const struct unit *u)
@@ -140,6 +148,23 @@ static int64_t next_offset(const struct unit *u)
 static int64_t branch_offset(const struct unit *u)
 {
 	return next_offset(u) + (int64_t)u->insn->imm;
+}
+
+bool insn_stores_flags(const struct insn *insn, const struct shape *shape, uint32_t offset)
+{
+	int64_t target = (int64_t)offset + insn->length + (int64_t)insn->imm;
+
+	switch ((enum shape_kind)shape->kind) {
+	case SHAPE_RET:
+	case SHAPE_JMP_INDIRECT:
+	case SHAPE_CALL_INDIRECT:
+	case SHAPE_CALL:
+		return true;
+	case SHAPE_JMP:
+		return target < 0 || target >= (int64_t)GUEST_PAGE_SIZE;
+	default:
+		return false;
+	}
 }
 
 /* To what follows, which is no jump back, and not this instruction's fault if there are no addresses any more. */
@@ -176,7 +201,7 @@ static void emit_push_return(struct unit *u)
 static void emit_indirect(struct unit *u, int32_t stack_moved)
 {
 	emit_store_imm(u->e, STATE(branch), stack_moved * 65536 + (int32_t)u->offset);
-	emit_jmp_to(u->e, code_lookup(u->code));
+	code_emit_lookup(u->code, u->e);
 }
 
 void insn_emit_ret(struct unit *u)

@@ -284,6 +284,37 @@ void insn_emit_divide(struct unit *u)
 	emit_op(u->e, &divide, u->shape.extension, host_register(HOST_R14));
 }
 
+static bool modrm_touches_flags(const struct insn *insn, const struct shape *shape)
+{
+	if (shape->sse || shape->x87) {
+		return shape->flags_read || shape->flags_written;
+	}
+	if (insn->map == INSN_MAP_0F) {
+		/* MOVZX, MOVSX */
+		return (insn->opcode & 0xf6) != 0xb6;
+	}
+	return !((insn->map == INSN_MAP_LEGACY && insn->opcode >= 0x86 && insn->opcode <= 0x8b) ||
+			insn->opcode == 0x63 || insn->opcode == 0xc6 || insn->opcode == 0xc7);
+}
+
+bool insn_touches_flags(const struct insn *insn, const struct shape *shape)
+{
+	switch ((enum shape_kind)shape->kind) {
+	case SHAPE_SHORT:
+	case SHAPE_NOTHING:
+	case SHAPE_LEA:
+	case SHAPE_PUSH:
+	case SHAPE_POP:
+	case SHAPE_LEAVE:
+	case SHAPE_SWAPGS:
+		return false;
+	case SHAPE_MODRM:
+		return modrm_touches_flags(insn, shape);
+	default:
+		return true;
+	}
+}
+
 static bool is_moffs(const struct insn *insn)
 {
 	return insn->map == INSN_MAP_LEGACY && insn->opcode >= 0xa0 && insn->opcode <= 0xa3;

@@ -110,6 +110,7 @@ void unit_add_slow(struct unit *u, uint8_t *from, bool flags_in_rax)
 			.insn = u->insn,
 			.offset = u->offset,
 			.flags_in_rax = flags_in_rax,
+			.flags_stored = unit_flags_stored(u),
 			.dirty = u->dirty,
 			.x87_pointer = u->x87_pointer};
 }
@@ -124,6 +125,22 @@ void unit_emit_flags_in(struct unit *u)
 {
 	emit_flags_in(u->e);
 	emit_load(u->e, HOST_RAX, STATE(scratch[1]));
+}
+
+void unit_emit_flags_store(struct unit *u)
+{
+	const struct host_op store16 = {.opcode = 0x89, .opsize = true};
+
+	unit_emit_flags_out(u);
+	emit_op(u->e, &store16, HOST_RAX, STATE(packed_flags));
+	emit_load(u->e, HOST_RAX, STATE(scratch[1]));
+}
+
+void unit_emit_flags_load(struct unit *u)
+{
+	emit_store(u->e, STATE(scratch[1]), HOST_RAX);
+	emit_load32(u->e, HOST_RAX, STATE(packed_flags));
+	unit_emit_flags_in(u);
 }
 
 static size_t tlb_offset(const struct unit *u, bool write)
@@ -246,6 +263,9 @@ void unit_emit_slow_path(struct unit *u, const struct slow_path *slow)
 	emit_here(u->e, slow->from);
 	if (slow->flags_in_rax) {
 		unit_emit_flags_in(u);
+	}
+	if (slow->flags_stored) {
+		unit_emit_flags_load(u);
 	}
 	emit_xmms(u, 0x29, slow->dirty);
 	emit_x87_pointer(u, slow->x87_pointer);

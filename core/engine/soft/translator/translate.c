@@ -18,7 +18,7 @@
 #define JUMP_LOG 8192u
 
 struct jump {
-	uint64_t minus; /* the target's address, negated */
+	uint64_t target;
 	const uint8_t *entry; /* far */
 };
 
@@ -49,7 +49,7 @@ static void clear_tables(struct translator *translator, bool user)
 		if ((set == TLB_USER) == user) {
 			/* Cheaper than zeroes where few entries were in use, and the memory is the host's again. */
 			(void)madvise(translator->jumps[set], JUMPS_SIZE, MADV_DONTNEED);
-			translator->jumps[set][0].minus = never(0);
+			translator->jumps[set][0].target = never(0);
 		}
 	}
 	translator->log[user].count = 0;
@@ -63,7 +63,7 @@ static struct jump *table_create(void)
 	if (table == MAP_FAILED) {
 		return NULL;
 	}
-	((struct jump *)table)[0].minus = never(0);
+	((struct jump *)table)[0].target = never(0);
 	return table;
 }
 
@@ -139,7 +139,7 @@ static void flush_jumps(struct translator *translator, bool user)
 	}
 	for (uint32_t i = 0; i < log->count; i++) {
 		unsigned slot = log->slots[i] % JUMPS;
-		translator->jumps[log->slots[i] / JUMPS][slot].minus = never(slot);
+		translator->jumps[log->slots[i] / JUMPS][slot].target = never(slot);
 	}
 	log->count = 0;
 }
@@ -197,7 +197,7 @@ static void remember_jump(struct translator *translator, const uint8_t *entry)
 	uint64_t target = translator->cpu->rip;
 	unsigned slot = (uint16_t)target;
 
-	translator->jumps[set][slot] = (struct jump){.minus = -target, .entry = entry};
+	translator->jumps[set][slot] = (struct jump){.target = target, .entry = entry};
 	if (log->count < JUMP_LOG) {
 		log->slots[log->count] = set * JUMPS + slot;
 	}

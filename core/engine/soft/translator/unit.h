@@ -36,6 +36,8 @@ enum unit_condition {
 
 #define UNIT_SLOW_PATHS 4 /* that an instruction has at most */
 #define UNIT_NO_OFFSET UINT32_MAX
+#define UNIT_AT_ENTRY (-1)
+#define UNIT_NEVER BLOCK_MAX_INSNS
 
 /* A way out of the straight line: the instruction is executed by the interpreter's function. */
 struct slow_path {
@@ -44,6 +46,7 @@ struct slow_path {
 	const struct insn *insn;
 	uint32_t offset; /* of the instruction in its page */
 	bool flags_in_rax; /* with rax in scratch[1] */
+	bool flags_stored; /* in packed_flags */
 	uint16_t dirty; /* XMM registers to be stored before */
 	uint16_t loaded; /* XMM registers to be loaded after */
 	bool brings_in_x87; /* it does no more than that, before the instruction */
@@ -63,6 +66,11 @@ struct unit {
 	const struct block *block;
 	struct shape shapes[BLOCK_MAX_INSNS];
 	uint16_t needed[BLOCK_MAX_INSNS]; /* flags from before each instruction that it or later ones need */
+	/*
+	 * Where the block is left by the table of targets: flags are in packed_flags after the last instruction that touches
+	 * them, at this index, or from the start at UNIT_AT_ENTRY. UNIT_NEVER: they stay in the host's.
+	 */
+	int flags_stored_after;
 	struct merge_plan plan;
 	unsigned index; /* of insn */
 	bool apart; /* operands are not checked together */
@@ -107,6 +115,16 @@ void unit_add_slow(struct unit *u, uint8_t *from, bool flags_in_rax);
 void unit_emit_flags_out(struct unit *u);
 void unit_emit_flags_in(struct unit *u);
 
+/* The flags to packed_flags, and back. */
+void unit_emit_flags_store(struct unit *u);
+void unit_emit_flags_load(struct unit *u);
+
+/* Whether they are there after the instruction under way. */
+static inline bool unit_flags_stored(const struct unit *u)
+{
+	return (int)u->index > u->flags_stored_after;
+}
+
 /* Where the host has the memory operand: near r14. Uses r15. */
 struct host_rm unit_emit_memory_operand(struct unit *u, unsigned size, bool write);
 
@@ -136,6 +154,9 @@ bool insn_is_emitted(const struct insn *insn, const struct shape *shape);
 void insn_xmms(const struct insn *insn, const struct shape *shape, unsigned *ret_reads,
 		unsigned *ret_writes);
 
+/* Whether an emitted instruction may read or write arithmetic flags. */
+bool insn_touches_flags(const struct insn *insn, const struct shape *shape);
+
 /* Instructions by shape; emit_insn.c. */
 void insn_emit_modrm(struct unit *u);
 void insn_emit_implicit(struct unit *u);
@@ -161,6 +182,9 @@ void insn_emit_call(struct unit *u);
 void insn_emit_ret(struct unit *u);
 void insn_emit_jmp_indirect(struct unit *u);
 void insn_emit_call_indirect(struct unit *u);
+
+/* Whether the block's last instruction wants flags in packed_flags: calls, returns, and what leads to the table of targets. */
+bool insn_stores_flags(const struct insn *insn, const struct shape *shape, uint32_t offset);
 
 /* To what follows the block, at an offset from its page. */
 void unit_emit_next(struct unit *u, int64_t next);

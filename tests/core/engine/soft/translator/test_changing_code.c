@@ -197,9 +197,56 @@ static void test_address_spaces(void **state)
 	assert_int_equal(s->cpu->regs[X86_RBP], 100);
 }
 
+/* CF from one function to where the next looks at it: by returns, calls and jumps, through blocks that do not touch it. */
+static void test_flags_across_calls(void **state)
+{
+	struct program *s = *state;
+
+	/* The second of three bytes of what two functions begin with: ADC, SUB, SBB of 0; only SUB does not look at CF. */
+	static const struct {
+		uint8_t insn;
+		int64_t sum;
+	} ways[] = {{0xe8, 0}, {0xd0, 100}, {0xe8, 0}, {0xd8, -100}};
+
+	for (size_t k = 0; k < 2 * G_N_ELEMENTS(ways); k++) {
+		size_t i = k % G_N_ELEMENTS(ways);
+		unsigned carry = k >= G_N_ELEMENTS(ways);
+		LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+				0xe8, 0x76, 0x00, 0x00, 0x00, /* 5: call 0x80 */
+				0x48, 0x83, 0xd0, 0x00, /* adc rax, 0 */
+				0xf9, /* stc or clc */
+				0xe8, 0xec, 0x0f, 0x00, 0x00, /* call 0x1000 */
+				0x48, 0x89, 0xf7, /* mov rdi, rsi */
+				0xe8, 0x74, 0x00, 0x00, 0x00, /* call 0x90 */
+				0xff, 0xc9, /* dec ecx */
+				0x75, 0xe5, /* jnz 5 */
+				STOP); /* 32 */
+		LOAD(s, CODE + 0x80, 0xf9, 0xc3); /* stc; ret */
+		LOAD(s, CODE + 0x90, 0x48, 0x83, 0xd3, 0x00, /* adc rbx, 0 */
+				0x73, 0x02, 0x90, 0x90, /* jnc 0x98; nop; nop */
+				0xc3); /* 0x98: ret */
+		LOAD(s, CODE + 0x1000, 0x48, 0x83, 0xd6, 0x00, /* adc rsi, 0 */
+				0xf9, /* the same */
+				0xeb, 0x01, 0x90, /* jmp 0x1008 */
+				0x48, 0x89, 0xc2, /* 0x1008: mov rdx, rax */
+				0xc3);
+		s->fixture->ram[CODE + 14] = s->fixture->ram[CODE + 0x1004] = 0xf8 + carry;
+		s->fixture->ram[CODE + 0x92] = ways[i].insn + X86_RBX;
+		s->fixture->ram[CODE + 0x1002] = ways[i].insn + X86_RSI;
+		code_map_written(s->map, CODE, 2 * GUEST_PAGE_SIZE);
+		program_reset(s);
+		cpu_request(s->cpu, CPU_REQUEST_CODE);
+		program_run(s, X86_VECTOR_UD, CODE + 32);
+		assert_int_equal(s->cpu->regs[X86_RAX], 100);
+		assert_int_equal(s->cpu->regs[X86_RBX], carry * ways[i].sum);
+		assert_int_equal(s->cpu->regs[X86_RSI], carry * ways[i].sum);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+			PROGRAM_TEST(test_flags_across_calls),
 			PROGRAM_TEST(test_store_into_running_block),
 			PROGRAM_TEST(test_store_into_other_block),
 			PROGRAM_TEST(test_store_through_alias),

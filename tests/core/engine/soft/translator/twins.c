@@ -16,7 +16,7 @@
 #define JUMPS 65536u
 
 struct jump {
-	uint64_t minus;
+	uint64_t target;
 	const uint8_t *entry;
 };
 
@@ -34,7 +34,7 @@ void translated_start(struct cpu *cpu)
 	translated.code = code_create("test", CODE_SIZE);
 	assert_non_null(translated.code);
 	translated.jumps = g_new0(struct jump, JUMPS);
-	translated.jumps[0].minus = 1;
+	translated.jumps[0].target = 1;
 	translated.blocks = 0;
 	cpu->self = cpu;
 	cpu->jumps = translated.jumps;
