@@ -3,6 +3,7 @@
 
 #include "core/base/log.h"
 #include "core/engine/soft/interrupt.h"
+#include "core/engine/soft/mxcsr.h"
 #include "core/engine/soft/operand.h"
 #include "core/engine/soft/smp.h"
 #include "core/engine/soft/trace.h"
@@ -253,6 +254,7 @@ static void unwound(struct cpu *cpu)
 {
 	cpu->instructions = interp_instructions(cpu);
 	cpu->blocks->running = NULL;
+	mxcsr_take_out(cpu);
 }
 
 /* False to leave the run loop. */

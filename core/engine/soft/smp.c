@@ -3,6 +3,7 @@
 
 #include "core/engine/engine.h"
 #include "core/engine/soft/mmu.h"
+#include "core/engine/soft/mxcsr.h"
 
 /* PAUSEs of a vCPU before another thread has a turn. */
 #define PAUSES 16
@@ -94,6 +95,7 @@ static void wait_until_outside(struct cpu *cpu)
 
 void smp_leave(struct cpu *cpu)
 {
+	mxcsr_take_out(cpu);
 	__atomic_store_n(&cpu->inside, 0, __ATOMIC_RELEASE);
 }
 

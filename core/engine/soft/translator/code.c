@@ -6,6 +6,7 @@
 #include "core/engine/soft/exec_integer.h"
 #include "core/engine/soft/fpu.h"
 #include "core/engine/soft/interrupt.h"
+#include "core/engine/soft/mxcsr.h"
 #include "core/engine/soft/operand.h"
 #include "core/engine/soft/translator/x87.h"
 
@@ -27,24 +28,11 @@ struct code {
 #define CONDITION_ZERO 4
 #define CONDITION_NOT_ZERO 5
 
-/* The host's MXCSR is the guest's in translated code, and the usual one elsewhere. */
-static void enter_mxcsr(const struct cpu *cpu)
+/* Whether the executor looks at fx.mxcsr, or runs host code that does. */
+static bool wants_mxcsr(const struct insn *insn)
 {
-	if (cpu->sse_native) {
-		__asm__ volatile("ldmxcsr %0" : : "m"(cpu->fx.mxcsr));
-	}
-}
-
-static void leave_mxcsr(struct cpu *cpu)
-{
-	static const uint32_t usual = MXCSR_INIT;
-
-	if (cpu->sse_native) {
-		__asm__ volatile("stmxcsr %0" : "=m"(cpu->fx.mxcsr));
-		if ((cpu->fx.mxcsr ^ usual) & ~0x3fu) {
-			__asm__ volatile("ldmxcsr %0" : : "m"(usual));
-		}
-	}
+	return insn->insn_class == INSN_CLASS_SSE || insn->insn_class == INSN_CLASS_MMX ||
+	       insn->insn_class == INSN_CLASS_X87;
 }
 
 static void execute(struct cpu *cpu, const struct insn *insn)
@@ -52,13 +40,15 @@ static void execute(struct cpu *cpu, const struct insn *insn)
 	if (unlikely(cpu->x87_resident)) {
 		x87_take_out(cpu);
 	}
-	leave_mxcsr(cpu);
+	if (wants_mxcsr(insn)) {
+		mxcsr_take_out(cpu);
+	}
 	cpu->interrupt_shadow = 0; /* of an instruction before this one */
 	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
 	stats_call_out(&cpu->stats, insn);
 	insn->exec(cpu, insn);
 	cpu->packed_flags = (uint16_t)flags_pack(cpu->rflags);
-	enter_mxcsr(cpu);
+	mxcsr_bring_in(cpu);
 }
 
 /* What emit_call_out() does after an instruction. */
@@ -416,12 +406,12 @@ enum code_exit code_run(struct code *code, struct cpu *cpu, const uint8_t *entry
 	uint32_t reason;
 
 	cpu->packed_flags = (uint16_t)flags_pack(cpu->rflags);
-	enter_mxcsr(cpu);
+	mxcsr_bring_in(cpu);
 	reason = enter(cpu, entry);
 	if (cpu->x87_resident) {
 		x87_take_out(cpu);
 	}
-	leave_mxcsr(cpu);
+	mxcsr_take_out(cpu);
 	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
 	return (enum code_exit)reason;
 }

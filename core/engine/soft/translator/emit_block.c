@@ -42,6 +42,19 @@ static bool emit_insn(struct unit *u)
 	case SHAPE_PUSHF:
 		insn_emit_pushf(u);
 		return false;
+	case SHAPE_RDTSC:
+		insn_emit_rdtsc(u);
+		return false;
+	case SHAPE_FENCE:
+		insn_emit_fence(u);
+		return false;
+	case SHAPE_CLD:
+		insn_emit_cld(u);
+		return false;
+	case SHAPE_READ_CR2:
+		emit_load(u->e, HOST_R15, STATE(cr2));
+		unit_reg_to(u, u->insn->rm, HOST_R15);
+		return false;
 	case SHAPE_CLI:
 		insn_emit_cli(u);
 		return false;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/translator/unit.h"
 
 static void emit_stack_move(struct unit *u, int32_t bytes)
@@ -255,58 +254,4 @@ void insn_emit_jmp_indirect(struct unit *u)
 	unit_settle(u);
 	emit_branch_operand(u);
 	emit_indirect(u, 0);
-}
-
-/* An instruction on the byte of cpu->rflags that IF is in. */
-static void emit_on_if(struct unit *u, uint8_t opcode, unsigned extension, uint8_t imm)
-{
-	const struct host_op op = {.opcode = opcode, .imm_size = 1, .imm = imm};
-
-	emit_op(u->e, &op, extension, host_state(offsetof(struct cpu, rflags) + 1));
-}
-
-void insn_emit_cli(struct unit *u)
-{
-	if (u->live) {
-		unit_emit_flags_out(u);
-	}
-	emit_on_if(u, 0x80, ALU_AND, (uint8_t) ~(X86_FLAG_IF >> 8));
-	if (u->live) {
-		unit_emit_flags_in(u);
-	}
-}
-
-/* Called out if an interrupt may wait for IF. */
-void insn_emit_sti(struct unit *u)
-{
-	const struct host_op cmp = {.opcode = 0x80, .imm_size = 1};
-	const struct host_op mov = {.opcode = 0xc6, .imm_size = 1, .imm = INTERRUPT_SHADOW_STI};
-	uint8_t *done;
-
-	unit_settle(u);
-	if (u->live) {
-		unit_emit_flags_out(u);
-	}
-	emit_on_if(u, 0xf6, 0, X86_FLAG_IF >> 8);
-	done = emit_jcc(u->e, CONDITION_NOT_EQUAL);
-	emit_op(u->e, &cmp, ALU_CMP, STATE(interrupt_held));
-	unit_add_slow(u, emit_jcc(u->e, CONDITION_NOT_EQUAL), u->live);
-	emit_on_if(u, 0x80, ALU_OR, X86_FLAG_IF >> 8);
-	emit_op(u->e, &mov, 0, STATE(interrupt_shadow));
-	emit_here(u->e, done);
-	if (u->live) {
-		unit_emit_flags_in(u);
-	}
-	unit_emit_next(u, next_offset(u));
-}
-
-void insn_emit_swapgs(struct unit *u)
-{
-	const size_t gs = X86_GS * sizeof(uint64_t);
-
-	emit_load(u->e, HOST_R14, host_state(offsetof(struct cpu, seg_base) + gs));
-	emit_load(u->e, HOST_R15, STATE(msr.kernel_gs_base));
-	emit_store(u->e, STATE(msr.kernel_gs_base), HOST_R14);
-	emit_store(u->e, host_state(offsetof(struct cpu, seg_base) + gs), HOST_R15);
-	emit_store(u->e, STATE(seg[X86_GS].base), HOST_R15);
 }

@@ -253,7 +253,8 @@ static bool writes_unnamed(const struct insn *insn)
 	if (insn->map == INSN_MAP_LEGACY) {
 		return insn->opcode >= 0x90;
 	}
-	return insn->map != INSN_MAP_0F || (insn->opcode >= 0xb0 && insn->opcode <= 0xb1);
+	return insn->map != INSN_MAP_0F || (insn->opcode >= 0xb0 && insn->opcode <= 0xb1) ||
+	       insn->opcode == 0xc7;
 }
 
 /* What registers have after the instruction. */

@@ -7,6 +7,7 @@
 #define ZF X86_FLAG_ZF
 #define OF X86_FLAG_OF
 #define ALL X86_FLAGS_ARITH
+#define REPEATED (INSN_PREFIX_REP | INSN_PREFIX_REPNE)
 
 /* By condition code, without its lowest bit. */
 static const uint16_t condition_flags[8] = {
@@ -215,6 +216,9 @@ static void shape_legacy_high(struct shape *shape, const struct insn *insn)
 	case 0xeb:
 		wide_only(shape, insn, SHAPE_JMP);
 		break;
+	case 0xfc:
+		shape->kind = SHAPE_CLD;
+		break;
 	case 0xf5:
 		shape->kind = SHAPE_IMPLICIT;
 		flags(shape, CF, CF);
@@ -359,6 +363,18 @@ static void shape_bit_test(struct shape *shape, const struct insn *insn, unsigne
 	flags(shape, 0, CF);
 }
 
+/* CMPXCHG8B, CMPXCHG16B */
+static void shape_compare_pair(struct shape *shape, const struct insn *insn)
+{
+	if (!insn->is_memory || ((insn->modrm >> 3) & 7) != 1 || insn->operand_size < 4) {
+		return;
+	}
+	modrm(shape, insn, 0, SHAPE_CHANGE);
+	shape->rm_size = (uint8_t)(2 * insn->operand_size);
+	shape->aligned = shape->rm_size;
+	flags(shape, 0, ZF);
+}
+
 static void shape_0f_high(struct shape *shape, const struct insn *insn)
 {
 	switch (insn->opcode) {
@@ -409,6 +425,9 @@ static void shape_0f_high(struct shape *shape, const struct insn *insn)
 		modrm(shape, insn, SHAPE_CHANGE, SHAPE_CHANGE);
 		flags(shape, 0, ALL);
 		break;
+	case 0xc7:
+		shape_compare_pair(shape, insn);
+		break;
 	default:
 		break;
 	}
@@ -451,6 +470,16 @@ static void shape_system(struct shape *shape, const struct insn *insn)
 		wide_only(shape, insn, SHAPE_PUSHF);
 		flags(shape, ALL, 0);
 		return;
+	} else if (insn->map == INSN_MAP_0F && insn->opcode == 0x31) {
+		shape->kind = SHAPE_RDTSC;
+		return;
+	} else if (insn->map == INSN_MAP_0F && insn->opcode == 0xae && !insn->is_memory &&
+			insn->modrm >= 0xe8 && !has_prefix(insn, REPEATED | INSN_PREFIX_OPSIZE)) {
+		shape->kind = SHAPE_FENCE;
+		return;
+	} else if (insn->map == INSN_MAP_0F && insn->opcode == 0x20 &&
+			((insn->modrm >> 3) & 7) == 2 && !(insn->reg & 8)) {
+		shape->kind = SHAPE_READ_CR2;
 	}
 	shape->privileged = true;
 }

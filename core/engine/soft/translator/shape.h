@@ -23,6 +23,10 @@ enum shape_kind {
 	SHAPE_X87, /* the same instruction; memory is its only operand to be renamed */
 	SHAPE_FLDCW, /* called out if it unmasks something */
 	SHAPE_PUSHF,
+	SHAPE_RDTSC, /* called out if the guest's time is not the host's, or may not be read */
+	SHAPE_FENCE,
+	SHAPE_CLD,
+	SHAPE_READ_CR2,
 	SHAPE_CLI,
 	SHAPE_SWAPGS,
 	/* These end a block. */

@@ -170,12 +170,15 @@ void insn_emit_pop(struct unit *u);
 void insn_emit_leave(struct unit *u);
 void insn_emit_pushf(struct unit *u);
 
-/* What a kernel's entries and locks are made of; emit_branch.c. */
+/* What a kernel's entries and locks are made of, and a few that programs have, too; emit_system.c. */
 void insn_emit_cli(struct unit *u);
+void insn_emit_cld(struct unit *u);
 void insn_emit_swapgs(struct unit *u);
+void insn_emit_rdtsc(struct unit *u);
+void insn_emit_fence(struct unit *u);
+void insn_emit_sti(struct unit *u); /* ends a block */
 
 /* Ends of blocks; emit_branch.c. */
-void insn_emit_sti(struct unit *u);
 void insn_emit_jcc(struct unit *u);
 void insn_emit_jmp(struct unit *u);
 void insn_emit_call(struct unit *u);

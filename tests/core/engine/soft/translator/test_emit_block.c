@@ -173,7 +173,7 @@ static unsigned random_insn(struct differ *differ, uint64_t rip, uint8_t *bytes)
 	if (insn_decode(&insn, INSN_MODE_64, bytes, INSN_MAX_BYTES) != DECODE_OK ||
 			insn.opcode != bytes[len - 2] || insn.map > INSN_MAP_0F ||
 			insn.insn_class != INSN_CLASS_INTEGER ||
-			(insn.map == INSN_MAP_0F && insn.opcode == 0xc7)) {
+			(insn.map == INSN_MAP_0F && insn.opcode == 0xc7 && !insn.is_memory)) {
 		return 0;
 	}
 	if (insn.is_memory && insn.base == INSN_BASE_RIP) {
@@ -249,6 +249,10 @@ static unsigned mover(struct differ *differ, uint8_t *bytes, unsigned a, unsigne
 	case 2:
 		return with_modrm(bytes, 0xf7, 4, b, 0); /* mul */
 	case 3:
+		if (differ_below(differ, 2)) {
+			memcpy(bytes, "\x48\x0f\xc7\x4b\x10", 5); /* cmpxchg16b [rbx + 16] */
+			return 5;
+		}
 		memcpy(bytes, "\x48\x0f\xb1\xd9", 4); /* cmpxchg rcx, rbx */
 		return 4;
 	case 4:

@@ -111,6 +111,59 @@ static void test_not_privileged(void **state)
 	}
 }
 
+/* The time goes on, flags stay, and the rest of what is in line. */
+static void test_time(void **state)
+{
+	struct program *s = *state;
+
+	s->cpu->tsc_offset = INT64_C(1) << 62;
+	s->cpu->cr2 = UINT64_C(0x123456789abc);
+	LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+			0xfd, /* 5: std */
+			0xf9, /* stc */
+			0x0f, 0x31, /* rdtsc: flags are needed */
+			0x48, 0x83, 0xd6, 0x00, /* adc rsi, 0 */
+			0x48, 0x89, 0xd3, /* mov rbx, rdx */
+			0xfc, /* cld */
+			0x0f, 0xae, 0xf0, /* mfence */
+			0x0f, 0x31, /* rdtsc: they are not */
+			0x0f, 0x20, 0xd7, /* mov rdi, cr2 */
+			0x41, 0x0f, 0x20, 0xd5, /* mov r13, cr2 */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xe4, /* jnz 5 */
+			STOP);
+	program_run(s, X86_VECTOR_UD, CODE + 33);
+	assert_int_equal(s->cpu->regs[X86_RSI], 100);
+	assert_true(s->cpu->regs[X86_RBX] >> 30 == 1 && s->cpu->regs[X86_RDX] >> 30 == 1);
+	assert_true(s->cpu->regs[X86_RDX] >= s->cpu->regs[X86_RBX]);
+	assert_int_equal(s->cpu->regs[X86_RAX] >> 32, 0);
+	assert_int_equal(s->frame.rflags & X86_FLAG_DF, 0);
+	assert_int_equal(s->cpu->regs[X86_RDI], s->cpu->cr2);
+	assert_int_equal(s->cpu->regs[X86_R13], s->cpu->cr2);
+	program_assert_translated(s, CODE + 5);
+}
+
+/* Not for programs if the kernel says so. */
+static void test_time_denied(void **state)
+{
+	struct program *s = *state;
+
+	LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+			0x0f, 0x31, /* 5: rdtsc */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xfa, /* jnz 5 */
+			0x0f, 0x20, 0xe0, /* mov rax, cr4: for the kernel alone */
+			STOP);
+	s->cpu->cpl = 3;
+	cpu_update_mode(s->cpu);
+	program_run(s, X86_VECTOR_GP, CODE + 11);
+	program_reset(s);
+	s->cpu->cr4 |= X86_CR4_TSD;
+	s->cpu->cpl = 3;
+	cpu_update_mode(s->cpu);
+	program_run(s, X86_VECTOR_GP, CODE + 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,6 +171,8 @@ int main(void)
 			PROGRAM_TEST(test_held_interrupt),
 			PROGRAM_TEST(test_holds_interrupt),
 			PROGRAM_TEST(test_not_privileged),
+			PROGRAM_TEST(test_time),
+			PROGRAM_TEST(test_time_denied),
 	};
 
 	thread_register();

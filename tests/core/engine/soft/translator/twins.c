@@ -4,6 +4,7 @@
 #include "tests/harness/test.h"
 
 #include "core/engine/soft/exec.h"
+#include "core/engine/soft/mxcsr.h"
 #include "core/engine/soft/operand.h"
 #include "core/engine/soft/translator/emit_block.h"
 #include "core/engine/soft/translator/shape.h"
@@ -76,6 +77,7 @@ const uint8_t *translate(struct cpu *cpu, const struct block *block)
 bool run_translation(struct cpu *cpu, const uint8_t *entry)
 {
 	if (sigsetjmp(cpu->unwind, 0) != 0) {
+		mxcsr_take_out(cpu);
 		return false;
 	}
 	(void)code_run(translated.code, cpu, entry);
