@@ -14,6 +14,8 @@ static void exec_fence(struct cpu *cpu, const struct insn *insn)
 	(void)cpu;
 	(void)insn;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* A translated RDTSC may follow. */
+	__asm__ volatile("lfence" ::: "memory");
 }
 
 /* CLFLUSH and its kin check their operand as a load of one byte does. */

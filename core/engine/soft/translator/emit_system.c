@@ -88,10 +88,9 @@ static void emit_guest_tsc(struct unit *u)
 	emit_store32(u->e, host_register(HOST_RAX), HOST_RAX);
 }
 
-/* As cpu_tsc(): LFENCE keeps it behind what the guest read before. */
+/* A guest that wants it behind what it read before says so itself, with a fence that is the host's, too. */
 void insn_emit_rdtsc(struct unit *u)
 {
-	static const uint8_t lfence_rdtsc[] = {0x0f, 0xae, 0xe8, 0x0f, 0x31};
 	const struct host_op cmp = {.opcode = 0x80, .imm_size = 1};
 	const struct host_op test = {.opcode = 0xf6, .imm_size = 1, .imm = X86_CR4_TSD};
 
@@ -105,9 +104,8 @@ void insn_emit_rdtsc(struct unit *u)
 	if (u->live) {
 		emit_store32(u->e, host_register(HOST_R15), HOST_RAX);
 	}
-	for (size_t i = 0; i < sizeof(lfence_rdtsc); i++) {
-		emit8(u->e, lfence_rdtsc[i]);
-	}
+	emit8(u->e, 0x0f);
+	emit8(u->e, 0x31);
 	emit_guest_tsc(u);
 	if (u->live) {
 		emit_store(u->e, host_register(HOST_R14), HOST_RAX);
