@@ -3,21 +3,15 @@
 
 #include "core/base/fd.h"
 #include "core/base/log.h"
+#include "hw/virtio/launcher.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <glib-unix.h>
-#include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-extern char **environ;
-
-#define CHILD_VHOST_FD 3
-#define CHILD_CONTROL_FD 4
+#define CHILD_VHOST_FD LAUNCHER_FIRST_FD
+#define CHILD_CONTROL_FD (LAUNCHER_FIRST_FD + 1)
 
 /* A picture that dies this often within the window is not started again. */
 #define RESTART_LIMIT 100
@@ -28,7 +22,6 @@ extern char **environ;
  * pings, not read from a clock: it goes on while a debugger or a shell has stopped both of us.
  */
 #define PINGS_UNANSWERED 15
-#define QUIT_TIMEOUT_US (2 * G_USEC_PER_SEC)
 
 /* A question that is not answered yet; one of the two callbacks is set. */
 struct question {
@@ -41,9 +34,10 @@ struct question {
 struct picture {
 	char **argv;
 	struct picture_events *events;
-	GPid pid; /* 0: none runs */
+	struct launcher *launcher;
+	struct launcher_events launcher_events;
 	int control; /* -1: none */
-	guint control_source, child_source, ping_source;
+	guint control_source, ping_source;
 	bool was_ready; /* some process before this one said hello */
 	bool stopping;
 	struct control_hello hello;
@@ -56,7 +50,7 @@ struct picture {
 
 	GMutex lock;
 	uint64_t generation; /* guarded by lock: how many processes were started */
-	GPid lock_pid; /* guarded by lock: the process of that generation, 0 once it died */
+	bool runs; /* guarded by lock: the process of that generation */
 	int vhost; /* guarded by lock; -1: taken, or no process runs */
 	bool gave_up; /* guarded by lock: no other will be started */
 };
@@ -112,7 +106,7 @@ static void close_channels(struct picture *picture)
 	fd_close(&picture->control);
 	g_mutex_lock(&picture->lock);
 	fd_close(&picture->vhost);
-	picture->lock_pid = 0;
+	picture->runs = false;
 	g_mutex_unlock(&picture->lock);
 	picture->said_hello = false;
 }
@@ -138,16 +132,13 @@ static char *describe_exit(int status)
 	return g_strdup_printf("exited with status %d", WEXITSTATUS(status));
 }
 
-static void handle_exit(GPid pid, int status, gpointer opaque)
+static void handle_exit(struct launcher_events *events, int status)
 {
-	struct picture *picture = opaque;
+	struct picture *picture = container_of(events, struct picture, launcher_events);
 	bool had_hello = picture->said_hello;
 	g_autofree char *how = describe_exit(status);
 	g_autoptr(GError) error = NULL;
 
-	g_spawn_close_pid(pid);
-	picture->child_source = 0;
-	picture->pid = 0;
 	close_channels(picture);
 	fail_questions(picture, "the picture process died");
 	if (picture->stopping) {
@@ -170,6 +161,16 @@ static void handle_exit(GPid pid, int status, gpointer opaque)
 	if (!spawn(picture, &error)) {
 		give_up(picture, error->message);
 	}
+}
+
+/* Without its launcher a process can neither be watched nor killed: it ends with its channels. */
+static void handle_launcher_lost(struct launcher_events *events)
+{
+	struct picture *picture = container_of(events, struct picture, launcher_events);
+
+	close_channels(picture);
+	fail_questions(picture, "the picture's launcher died");
+	give_up(picture, "its launcher died");
 }
 
 static void handle_hello(struct picture *picture, const struct control_message *message)
@@ -287,37 +288,6 @@ static gboolean handle_ping(gpointer opaque)
 	return G_SOURCE_CONTINUE;
 }
 
-/* The child end of a socket pair is given a fixed number; the parent's stays close-on-exec. */
-static bool spawn_with(struct picture *picture, int vhost, int control, GError **error)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none;
-	pid_t pid;
-
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, vhost, CHILD_VHOST_FD);
-	posix_spawn_file_actions_adddup2(&actions, control, CHILD_CONTROL_FD);
-	posix_spawnattr_init(&attributes);
-	sigemptyset(&none);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	/* A group of its own: Ctrl-C in the terminal is the machine's to handle. */
-	posix_spawnattr_setpgroup(&attributes, 0);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-	int ret = posix_spawn(
-			&pid, picture->argv[0], &actions, &attributes, picture->argv, environ);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	if (ret != 0) {
-		g_set_error(error, G_SPAWN_ERROR, G_SPAWN_ERROR_FAILED, "%s: %s", picture->argv[0],
-				g_strerror(ret));
-		return false;
-	}
-	picture->pid = pid;
-	return true;
-}
-
-/* ret_fds[1] is the child's, kept clear of the numbers it will be given. */
 static bool socket_pair(int type, int ret_fds[2], GError **error)
 {
 	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret_fds) < 0) {
@@ -325,13 +295,6 @@ static bool socket_pair(int type, int ret_fds[2], GError **error)
 		ret_fds[0] = ret_fds[1] = -1;
 		return false;
 	}
-	int moved = fcntl(ret_fds[1], F_DUPFD_CLOEXEC, CHILD_CONTROL_FD + 1);
-	if (moved < 0) {
-		set_error_errno(error, "socketpair");
-		return false;
-	}
-	fd_close(&ret_fds[1]);
-	ret_fds[1] = moved;
 	return true;
 }
 
@@ -340,7 +303,7 @@ static bool spawn(struct picture *picture, GError **error)
 	int vhost[2] = {-1, -1}, control[2] = {-1, -1};
 	bool ok = socket_pair(SOCK_STREAM, vhost, error) &&
 		  socket_pair(SOCK_SEQPACKET, control, error) &&
-		  spawn_with(picture, vhost[1], control[1], error);
+		  launcher_start(picture->launcher, (const int[]){vhost[1], control[1]}, error);
 
 	fd_close(&vhost[1]);
 	fd_close(&control[1]);
@@ -352,12 +315,11 @@ static bool spawn(struct picture *picture, GError **error)
 	g_mutex_lock(&picture->lock);
 	picture->vhost = vhost[0];
 	picture->generation++;
-	picture->lock_pid = picture->pid;
+	picture->runs = true;
 	g_mutex_unlock(&picture->lock);
 	picture->control = control[0];
 	picture->control_source = g_unix_fd_add(
 			picture->control, G_IO_IN | G_IO_HUP, handle_control, picture);
-	picture->child_source = g_child_watch_add(picture->pid, handle_exit, picture);
 	return true;
 }
 
@@ -386,26 +348,17 @@ struct picture *picture_start(const char *program, const char *const *arguments,
 	picture->next_cookie = 1;
 	g_mutex_init(&picture->lock);
 	g_queue_init(&picture->questions);
-	if (!spawn(picture, error)) {
+	picture->launcher_events = (struct launcher_events){
+			.exited = handle_exit,
+			.lost = handle_launcher_lost,
+	};
+	picture->launcher = launcher_create(picture->argv, &picture->launcher_events, error);
+	if (!picture->launcher || !spawn(picture, error)) {
 		picture_stop(picture);
 		return NULL;
 	}
 	picture->ping_source = g_timeout_add(PING_INTERVAL_MS, handle_ping, picture);
 	return picture;
-}
-
-/* Waits for the process to end; false if it is still there after the time. */
-static bool wait_for_exit(struct picture *picture, int64_t timeout_us)
-{
-	int64_t end = g_get_monotonic_time() + timeout_us;
-
-	while (waitpid(picture->pid, NULL, WNOHANG) == 0) {
-		if (g_get_monotonic_time() >= end) {
-			return false;
-		}
-		g_usleep(1000);
-	}
-	return true;
 }
 
 void picture_stop(struct picture *picture)
@@ -420,17 +373,12 @@ void picture_stop(struct picture *picture)
 	}
 	picture->stopping = true;
 	g_clear_handle_id(&picture->ping_source, g_source_remove);
-	g_clear_handle_id(&picture->child_source, g_source_remove);
-	if (picture->pid > 0) {
+	if (picture->control >= 0) {
 		/* the socket's end says it too */
 		(void)control_send(picture->control, &quit, NULL);
-		close_channels(picture);
-		if (!wait_for_exit(picture, QUIT_TIMEOUT_US)) {
-			kill(picture->pid, SIGKILL);
-			(void)wait_for_exit(picture, QUIT_TIMEOUT_US);
-		}
 	}
 	close_channels(picture);
+	launcher_destroy(picture->launcher);
 	fail_questions(picture, "the machine stops");
 	g_strfreev(picture->argv);
 	g_mutex_clear(&picture->lock);
@@ -467,9 +415,9 @@ bool picture_will_run(struct picture *picture)
 void picture_condemn(struct picture *picture, uint64_t generation, const char *reason)
 {
 	g_mutex_lock(&picture->lock);
-	if (picture->lock_pid > 0 && picture->generation == generation) {
+	if (picture->runs && picture->generation == generation) {
 		log_warn("%s: %s; it is killed", picture->argv[0], reason);
-		kill(picture->lock_pid, SIGKILL);
+		launcher_kill(picture->launcher);
 	}
 	g_mutex_unlock(&picture->lock);
 }

@@ -57,6 +57,18 @@ def small_guest(append, *, memory="256M"):
     ]
 
 
+def children(process):
+    """The process numbers of a process's children."""
+    numbers = []
+    try:
+        for thread in os.listdir(f"/proc/{process}/task"):
+            with open(f"/proc/{process}/task/{thread}/children", encoding="ascii") as file:
+                numbers += [int(number) for number in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it or the thread ended
+    return numbers
+
+
 class Machine:
     """oriel with its serial port on pipes, or on the terminal given as file descriptor; prefix starts it."""
 
@@ -148,15 +160,11 @@ class Machine:
         deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             check(self.process.poll() is None, "oriel ended")
-            for thread in os.listdir(f"/proc/{self.process.pid}/task"):
-                try:
-                    with open(f"/proc/{self.process.pid}/task/{thread}/children", encoding="ascii") as file:
-                        children = [int(number) for number in file.read().split()]
-                except FileNotFoundError:
-                    continue
-                fresh = [number for number in children if number not in other_than]
-                if fresh:
-                    return fresh[0]
+            # Its parent is the launcher, which is oriel's child.
+            pictures = [picture for launcher in children(self.process.pid) for picture in children(launcher)]
+            fresh = [number for number in pictures if number not in other_than]
+            if fresh:
+                return fresh[0]
             time.sleep(0.01)
         raise Failure("no picture process")
 
