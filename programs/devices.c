@@ -236,6 +236,14 @@ static void add_display_arguments(GPtrArray *arguments, const struct options *op
 	add_argument(arguments, "--title=%s", options->name ? options->name : "Oriel");
 }
 
+/* The picture's default is the machine's. */
+static void add_sandbox_argument(GPtrArray *arguments, const struct sandbox_config *config)
+{
+	if (config->required || !config->on) {
+		add_argument(arguments, "--sandbox=%s", config->on ? "on" : "off");
+	}
+}
+
 /* What of -d and -D concerns the picture. */
 static void add_log_arguments(GPtrArray *arguments, const struct options *options)
 {
@@ -292,6 +300,7 @@ static bool start_picture(struct devices *devices, struct virtio_gpu_pci *gpu,
 	}
 	add_display_arguments(arguments, devices->options);
 	add_log_arguments(arguments, devices->options);
+	add_sandbox_argument(arguments, &devices->options->sandbox);
 	g_ptr_array_add(arguments, NULL);
 	if (!virtio_gpu_pci_start_picture(gpu, program,
 			    (const char *const *)(void *)arguments->pdata, host, error)) {

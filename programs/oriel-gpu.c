@@ -11,6 +11,7 @@
 #include "core/base/nearest.h"
 #include "core/base/stderr_filter.h"
 #include "core/base/thread.h"
+#include "core/sandbox/sandbox.h"
 #include "core/virtio/control.h"
 #include "display/display.h"
 #ifdef HAVE_GL
@@ -46,6 +47,7 @@ struct arguments {
 	gint64 host_bytes, hang_ms;
 	int contexts, resources, request_bytes, shader_bytes;
 	char *log_items, *log_file;
+	char *sandbox; /* NULL: on, if it can be */
 };
 
 struct program {
@@ -340,6 +342,11 @@ static bool check_arguments(const struct arguments *a, GError **error)
 				"who brings the requests");
 		return false;
 	}
+	if (a->sandbox && strcmp(a->sandbox, "on") != 0 && strcmp(a->sandbox, "off") != 0) {
+		g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+				"--sandbox=%s: on and off are possible", a->sandbox);
+		return false;
+	}
 	return check_path("socket-path", a->socket, error) &&
 	       check_path("vtest", a->vtest, error) &&
 	       (a->vhost_fd == -1 || check_socket("vhost-fd", a->vhost_fd, error)) &&
@@ -490,6 +497,9 @@ static bool parse(struct arguments *a, int *argc, char ***argv, GError **error)
 			{"hang-time", 0, 0, G_OPTION_ARG_INT64, &a->hang_ms,
 					"a request that takes longer is a hang (default: 15000)",
 					"MS"},
+			{"sandbox", 0, 0, G_OPTION_ARG_STRING, &a->sandbox,
+					"ask the host's kernel only for what is in a list (default: on, if it can be)",
+					"on|off"},
 			{"log", 0, 0, G_OPTION_ARG_STRING, &a->log_items,
 					"what to log: guest_errors, debug", "ITEM[,ITEM...]"},
 			{"log-file", 0, 0, G_OPTION_ARG_FILENAME, &a->log_file,
@@ -640,6 +650,14 @@ static void forget_start(void)
 	}
 }
 
+/* The GL driver runs: from here on only what it and we are known to need. */
+static bool enter_sandbox(const struct program *program, GError **error)
+{
+	bool window = strcmp(program->display->impl->name, "sdl") == 0;
+
+	return sandbox_enter(window ? SANDBOX_WINDOW : SANDBOX_PICTURE, error);
+}
+
 static void say_hello(struct program *program)
 {
 	struct control_message message = {.header.type = CONTROL_HELLO};
@@ -687,6 +705,9 @@ static bool serve_vhost_user(struct program *program, GError **error)
 	}
 	g_timeout_add(HANG_CHECK_INTERVAL_MS, check_hang, program);
 	forget_start();
+	if (!enter_sandbox(program, error)) {
+		return false;
+	}
 	say_hello(program);
 	g_main_loop_run(program->loop);
 	return true;
@@ -708,7 +729,8 @@ static bool serve_vtest(struct program *program, GError **error)
 		return false;
 	}
 	forget_start();
-	return vtest_server_run(program->vtest, program->gpu, error);
+	return enter_sandbox(program, error) &&
+	       vtest_server_run(program->vtest, program->gpu, error);
 }
 
 int main(int argc, char **argv)
@@ -738,6 +760,11 @@ int main(int argc, char **argv)
 		log_error("%s", error->message);
 		return EXIT_FAILURE;
 	}
+	const struct sandbox_config config = {
+			.on = g_strcmp0(program.arguments.sandbox, "off") != 0,
+			.required = g_strcmp0(program.arguments.sandbox, "on") == 0,
+	};
+	sandbox_init(&config, false);
 	thread_register();
 	program.control = program.arguments.control_fd;
 	if (!g_getenv("ORIEL_DEBUG") && !stderr_filter_start(&error)) {

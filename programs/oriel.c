@@ -12,6 +12,7 @@
 #include "core/engine/engines.h"
 #include "core/engine/kvm/kvm.h"
 #include "core/engine/soft/soft.h"
+#include "core/sandbox/sandbox.h"
 #include "hw/pc/pc.h"
 #include "programs/debugger.h"
 #include "programs/devices.h"
@@ -331,13 +332,16 @@ static bool start(struct program *program, GError **error)
 	return true;
 }
 
-static void run(struct program *program)
+static bool run(struct program *program, GError **error)
 {
 	terminal_set_quit(handle_terminal_quit, program);
 	/* From here on instead of handle_early_signal(). */
 	g_unix_signal_add(SIGINT, handle_signal, program);
 	g_unix_signal_add(SIGTERM, handle_signal, program);
 	g_unix_signal_add(SIGHUP, handle_signal, program);
+	if (!sandbox_enter(SANDBOX_MACHINE, error)) {
+		return false;
+	}
 	if (!program->options.start_paused) {
 		pc_start(program->pc);
 	}
@@ -350,6 +354,7 @@ static void run(struct program *program)
 	if (program->screendump_failed && program->status == EXIT_SUCCESS) {
 		program->status = EXIT_FAILURE;
 	}
+	return true;
 }
 
 static void finish(struct program *program)
@@ -396,6 +401,7 @@ static bool parse(struct program *program, int argc, char **argv, int *ret_statu
 		return false;
 	}
 	log_set_items(program->options.log_items);
+	sandbox_init(&program->options.sandbox, true);
 	if (program->options.log_file && !log_set_file(program->options.log_file, false, &error)) {
 		g_prefix_error(&error, "-D: ");
 		log_error("%s", error->message);
@@ -420,9 +426,7 @@ int main(int argc, char **argv)
 	}
 	program.loop = g_main_loop_new(NULL, FALSE);
 	catch_early_signals();
-	if (start(&program, &error)) {
-		run(&program);
-	} else {
+	if (!start(&program, &error) || !run(&program, &error)) {
 		log_error("%s", error->message);
 		program.status = EXIT_FAILURE;
 	}

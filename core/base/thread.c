@@ -40,6 +40,7 @@ bool thread_create(pthread_t *ret_thread, const char *name, void (*fn)(void *opa
 	sigdelset(&all, SIGBUS);
 	sigdelset(&all, SIGFPE);
 	sigdelset(&all, SIGILL);
+	sigdelset(&all, SIGSYS);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
 	int ret = pthread_create(ret_thread, NULL, thread_start, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -10,6 +10,7 @@
 #include "core/control/keyval.h"
 #include "core/device/device.h"
 #include "core/engine/cpu_model.h"
+#include "core/sandbox/sandbox.h"
 
 #define OPTIONS_MAX_SERIALS 4
 #define OPTIONS_DEFAULT_MEMORY (512 * MiB)
@@ -98,6 +99,7 @@ struct options {
 	bool start_paused;
 	char *gdb; /* "tcp:HOST:PORT", HOST may be empty; NULL: no debugger */
 	char *qmp; /* for chardev_open(); NULL: none */
+	struct sandbox_config sandbox; /* required: on was asked for */
 	uint32_t log_items; /* enum log_item, bits */
 	char *log_file; /* may be NULL */
 };

@@ -35,6 +35,7 @@ bool option_handle_drive(struct parse *parse, const char *argument, GError **err
 bool option_handle_device(struct parse *parse, const char *argument, GError **error);
 bool option_handle_display(struct parse *parse, const char *argument, GError **error);
 bool option_handle_screendump(struct parse *parse, const char *argument, GError **error);
+bool option_handle_sandbox(struct parse *parse, const char *argument, GError **error);
 
 void option_drive_clear(struct option_drive *drive);
 void option_device_clear(struct option_device *device);

@@ -4,6 +4,7 @@
 #include "core/base/log.h"
 #include "core/base/thread.h"
 #include "core/engine/engines.h"
+#include "core/sandbox/sandbox.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -125,6 +126,19 @@ static void log_state(struct vcpu *vcpu, const char *why)
 	log_item_line("%s", text->str);
 }
 
+/* Before its first guest instruction. False if that cannot be; it was said why. */
+static bool confine(struct vcpu *vcpu)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!vcpu->confined && !sandbox_enter(SANDBOX_VCPU, &error)) {
+		log_error("vCPU %u: %s", vcpu->index, error->message);
+		return false;
+	}
+	vcpu->confined = true;
+	return true;
+}
+
 static void vcpu_main(void *opaque)
 {
 	struct vcpu *vcpu = opaque;
@@ -140,7 +154,8 @@ static void vcpu_main(void *opaque)
 	} else {
 		impl->vcpu_reset(vcpu);
 		while (wait_to_run(vcpu)) {
-			enum vcpu_exit reason = impl->vcpu_run(vcpu);
+			enum vcpu_exit reason = confine(vcpu) ? impl->vcpu_run(vcpu)
+							      : VCPU_EXIT_ERROR;
 			if (reason == VCPU_EXIT_SHUTDOWN && log_wants(LOG_ITEM_CPU_RESET)) {
 				log_state(vcpu, "triple fault");
 			}

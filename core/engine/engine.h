@@ -129,6 +129,7 @@ struct vcpu {
 	unsigned index; /* 0 is the boot CPU; also the APIC id */
 	pthread_t thread;
 	bool thread_started;
+	bool confined; /* the thread's own: it has its list of system calls */
 	/* guarded by engine->lock */
 	bool standing; /* not in vcpu_run */
 	bool held; /* stands although the engine runs */

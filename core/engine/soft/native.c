@@ -375,6 +375,13 @@ static const struct native_op *build_locked(uint64_t key, const struct native_op
 	return op;
 }
 
+void native_prepare(void)
+{
+	g_mutex_lock(&area.lock);
+	(void)ensure_area_locked(); /* it says why not, and that guests then have no such instructions */
+	g_mutex_unlock(&area.lock);
+}
+
 static const struct native_op *get(uint64_t key, const struct native_op *described,
 		native_emit_fn *emit, const void *opaque)
 {

@@ -101,6 +101,9 @@ const struct native_desc *native_lookup(const struct insn *insn);
 /* Whether the host CPU has it. */
 bool native_has_feature(enum native_feature feature);
 
+/* Maps the code area; later the process may not be allowed to. Without this call it is done for the first op. */
+void native_prepare(void);
+
 /* The op for an SSE or MMX instruction with the row desc, for an x87 one with NULL; NULL when the code area is full. */
 const struct native_op *native_op_get(const struct insn *insn, const struct native_desc *desc);
 

@@ -15,6 +15,7 @@
 #include "core/engine/soft/features.h"
 #include "core/engine/soft/interp.h"
 #include "core/engine/soft/mmu.h"
+#include "core/engine/soft/native.h"
 #include "core/engine/soft/smp.h"
 #include "core/engine/soft/translator/translate.h"
 
@@ -207,6 +208,7 @@ static bool soft_init(struct engine *engine, GError **error)
 	soft->code = code_map_create();
 	soft->smp = smp_create();
 	soft->tsc_base = __rdtsc();
+	native_prepare();
 	if (engine->config.perf_map) {
 		create_perf_map(soft);
 	}
