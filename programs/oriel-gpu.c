@@ -653,8 +653,10 @@ static void forget_start(void)
 /* The GL driver runs: from here on only what it and we are known to need. */
 static bool enter_sandbox(const struct program *program, GError **error)
 {
-	bool window = strcmp(program->display->impl->name, "sdl") == 0;
+	const struct display *display = program->display;
 
+	assert(display);
+	bool window = strcmp(display->impl->name, "sdl") == 0;
 	return sandbox_enter(window ? SANDBOX_WINDOW : SANDBOX_PICTURE, error);
 }
 
@@ -760,11 +762,14 @@ int main(int argc, char **argv)
 		log_error("%s", error->message);
 		return EXIT_FAILURE;
 	}
-	const struct sandbox_config config = {
+	struct sandbox_config config = {
 			.on = g_strcmp0(program.arguments.sandbox, "off") != 0,
 			.required = g_strcmp0(program.arguments.sandbox, "on") == 0,
 	};
-	sandbox_init(&config, false);
+	if (!sandbox_init(&config, false, &error)) {
+		log_error("%s", error->message);
+		return failure;
+	}
 	thread_register();
 	program.control = program.arguments.control_fd;
 	if (!g_getenv("ORIEL_DEBUG") && !stderr_filter_start(&error)) {

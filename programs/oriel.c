@@ -401,9 +401,13 @@ static bool parse(struct program *program, int argc, char **argv, int *ret_statu
 		return false;
 	}
 	log_set_items(program->options.log_items);
-	sandbox_init(&program->options.sandbox, true);
 	if (program->options.log_file && !log_set_file(program->options.log_file, false, &error)) {
 		g_prefix_error(&error, "-D: ");
+		log_error("%s", error->message);
+		*ret_status = EXIT_FAILURE;
+		return false;
+	}
+	if (!sandbox_init(&program->options.sandbox, true, &error)) {
 		log_error("%s", error->message);
 		*ret_status = EXIT_FAILURE;
 		return false;

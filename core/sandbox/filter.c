@@ -26,7 +26,7 @@ static uint32_t action_of(enum sandbox_verdict verdict)
 	case SANDBOX_ALLOW:
 		return SCMP_ACT_ALLOW;
 	case SANDBOX_REFUSE:
-		return SCMP_ACT_ERRNO(EACCES);
+		return SCMP_ACT_ERRNO(EPERM);
 	case SANDBOX_MISSING:
 		return SCMP_ACT_ERRNO(ENOSYS);
 	case SANDBOX_KILL:
@@ -143,6 +143,18 @@ bool filter_compile(enum sandbox_part part, unsigned allowed, struct sock_fprog 
 	}
 	seccomp_release(context);
 	return ok;
+}
+
+bool filter_possible(GError **error)
+{
+	/* No program at that address, which is noticed only where all else is in order. */
+	long ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, NULL);
+
+	if (ret == 0 || errno == EFAULT) {
+		return true;
+	}
+	set_error_errno(error, "seccomp");
+	return false;
 }
 
 bool filter_install(const struct sock_fprog *program, bool everyone, GError **error)

@@ -17,6 +17,9 @@ bool filter_compile(enum sandbox_part part, unsigned allowed, struct sock_fprog 
 /* Whether this is a build with a sanitizer, which needs more calls than the lists of the parts have. */
 bool filter_with_sanitizer(void);
 
+/* Whether the kernel and the container let processes filter their system calls; changes nothing. */
+bool filter_possible(GError **error);
+
 /*
  * Puts the program before the system calls of the calling thread, of all threads if everyone is set. The calling thread has
  * PR_SET_NO_NEW_PRIVS. Any thread.

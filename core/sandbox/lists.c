@@ -12,7 +12,10 @@
 #include <sys/socket.h>
 #include <termios.h>
 
-#define WHOLE UINT32_MAX
+#define WHOLE UINT32_MAX /* what the kernel looks at in an argument that is an int */
+#define NEW_NAMESPACES \
+	(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
+			CLONE_NEWCGROUP)
 #define ARGUMENT_IS(argument, number, name) \
 	{ \
 		argument, WHOLE, number, false, name \
@@ -32,7 +35,8 @@ static const struct sandbox_entry everyone_entries[] = {
 				"what each thread of the C library does"},
 		{"prctl", "threads are named", .check = ARGUMENT_IS(0, PR_SET_NAME, "PR_SET_NAME")},
 		{"clone", "threads: workers of disks, and drivers' own",
-				.check = ARGUMENT_HAS(0, CLONE_THREAD, "with CLONE_THREAD")},
+				.check = {0, CLONE_THREAD | NEW_NAMESPACES, CLONE_THREAD, false,
+						"with CLONE_THREAD, without CLONE_NEW..."}},
 		{"clone3", "its arguments cannot be seen: the C library takes clone instead",
 				SANDBOX_MISSING},
 		{"exit exit_group rt_sigreturn restart_syscall",
@@ -62,7 +66,8 @@ static const struct sandbox_entry no_code_entries[] = {
 		{"mmap mprotect", "memory, threads' stacks",
 				.check = ARGUMENT_LACKS(2, PROT_EXEC, "without PROT_EXEC")},
 		{"mmap mprotect", "no new code: the software CPU maps its own before it starts",
-				SANDBOX_REFUSE, ARGUMENT_HAS(2, PROT_EXEC, "with PROT_EXEC")},
+				SANDBOX_REFUSE,
+				.check = ARGUMENT_HAS(2, PROT_EXEC, "with PROT_EXEC")},
 		{NULL},
 };
 
@@ -73,6 +78,8 @@ static const struct sandbox_entry devices_entries[] = {
 				.check = ARGUMENT_IS(1, TCGETS, "TCGETS")},
 		{"arch_prctl", "translated code finds its processor by GS",
 				.check = ARGUMENT_IS(0, ARCH_SET_GS, "ARCH_SET_GS")},
+		{"ioctl", "discards of a block device",
+				.check = ARGUMENT_IS(1, BLKDISCARD, "BLKDISCARD")},
 		{"rt_sigtimedwait", "a vCPU takes the kick that brought it out of KVM"},
 		{"pread64 pwrite64 preadv pwritev preadv2 pwritev2", "disks"},
 		{"fsync fdatasync fallocate", "their flushes and discards"},
@@ -81,8 +88,9 @@ static const struct sandbox_entry devices_entries[] = {
 };
 
 static const struct sandbox_entry vcpu_entries[] = {
-		{"openat open access faccessat faccessat2 readlink readlinkat stat lstat statx",
-				"libraries look for files at odd times, and go on without",
+		{"openat open access faccessat faccessat2 readlink readlinkat stat lstat statx "
+		 "socket connect getpeername getsockname",
+				"libraries look for files and a journal at odd times, and go on without",
 				SANDBOX_REFUSE},
 		{NULL},
 };
@@ -97,7 +105,7 @@ static const struct sandbox_entry files_entries[] = {
 		{"accept accept4 getpeername getsockname",
 				"peers that connect to sockets that are there"},
 		{"prlimit64", "limits are read, not set",
-				.check = ARGUMENT_IS(2, 0, "without new limits")},
+				.check = {2, UINT64_MAX, 0, false, "without new limits"}},
 		{"getrlimit getrusage sysinfo uname times getcpu sched_getattr sched_getparam "
 		 "sched_getscheduler sched_get_priority_min sched_get_priority_max getpriority "
 		 "getresuid getresgid capget getgroups getpgrp getpgid getsid",
@@ -117,8 +125,8 @@ static const struct sandbox_entry machine_entries[] = {
 		{"ioctl", "the terminal is restored", .check = ARGUMENT_IS(1, TCSETSW, "TCSETSW")},
 		{"ioctl", "sockets", .check = ARGUMENT_IS(1, FIONBIO, "FIONBIO")},
 		{"ioctl", "sockets", .check = ARGUMENT_IS(1, FIONREAD, "FIONREAD")},
-		{"ioctl", "discards of a block device",
-				.check = ARGUMENT_IS(1, BLKDISCARD, "BLKDISCARD")},
+		{"socket connect", "libraries tell a journal what goes wrong, and do without",
+				SANDBOX_REFUSE},
 		{NULL},
 };
 
@@ -155,21 +163,17 @@ static const struct sandbox_entry window_entries[] = {
 };
 
 static const struct sandbox_entry hostile_entries[] = {
-		{"execve execveat fork vfork", "other programs", SANDBOX_KILL,
-				.group = SANDBOX_SPAWN},
-		{"clone", "other processes", SANDBOX_KILL,
-				ARGUMENT_LACKS(0, CLONE_THREAD, "without CLONE_THREAD"),
-				SANDBOX_SPAWN},
+		{"execve execveat fork vfork", "other programs", SANDBOX_KILL, SANDBOX_SPAWN},
+		{"clone", "other processes", SANDBOX_KILL, SANDBOX_SPAWN,
+				ARGUMENT_LACKS(0, CLONE_THREAD, "without CLONE_THREAD")},
 		{"setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups capset "
 		 "setpgid setsid",
-				"other users", SANDBOX_KILL, .group = SANDBOX_ELEVATE_PRIVILEGES},
+				"other users", SANDBOX_KILL, SANDBOX_ELEVATE_PRIVILEGES},
 		{"uselib ustat sysfs _sysctl create_module get_kernel_syms query_module",
-				"what only old programs call", SANDBOX_KILL,
-				.group = SANDBOX_OBSOLETE},
+				"what only old programs call", SANDBOX_KILL, SANDBOX_OBSOLETE},
 		{"setrlimit ioprio_set sched_setparam sched_setscheduler sched_setattr "
 		 "sched_setaffinity setpriority migrate_pages move_pages set_mempolicy",
-				"shares of the host", SANDBOX_KILL,
-				.group = SANDBOX_RESOURCE_CONTROL},
+				"shares of the host", SANDBOX_REFUSE, SANDBOX_RESOURCE_CONTROL},
 		{"ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd",
 				"other processes' memory and files", SANDBOX_KILL},
 		{"mount umount2 pivot_root chroot setns unshare open_tree move_mount fsopen fsconfig "

@@ -7,7 +7,7 @@
 
 enum sandbox_verdict {
 	SANDBOX_ALLOW,
-	SANDBOX_REFUSE, /* fails with EACCES: libraries try it and go on without */
+	SANDBOX_REFUSE, /* fails with EPERM: libraries try it and go on without */
 	SANDBOX_MISSING, /* fails with ENOSYS: there is an older call that can be checked */
 	SANDBOX_KILL, /* only an intruder does this */
 };
@@ -15,7 +15,7 @@ enum sandbox_verdict {
 /* What an argument must be for the entry to hold: (argument & mask) == value. mask 0: whatever it is. */
 struct sandbox_check {
 	unsigned argument;
-	uint32_t mask, value;
+	uint64_t mask, value;
 	bool own_pid; /* value is the process's own number */
 	const char *text; /* for the document */
 };
@@ -24,8 +24,8 @@ struct sandbox_entry {
 	const char *calls; /* names with spaces between them; NULL ends a table */
 	const char *why;
 	enum sandbox_verdict verdict;
-	struct sandbox_check check;
 	unsigned group; /* enum sandbox_group; 0: none */
+	struct sandbox_check check;
 };
 
 struct sandbox_table {

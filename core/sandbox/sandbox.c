@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <ucontext.h>
@@ -27,10 +26,10 @@ static struct {
 
 static size_t append(char *line, size_t at, const char *text)
 {
-	size_t len = strlen(text);
-
-	memcpy(line + at, text, len);
-	return at + len;
+	for (; *text; text++) {
+		line[at++] = *text;
+	}
+	return at;
 }
 
 /* Only what a signal handler may do. */
@@ -97,11 +96,21 @@ static void catch_trapped(void)
 	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-void sandbox_init(const struct sandbox_config *config, bool machine)
+bool sandbox_init(struct sandbox_config *config, bool machine, GError **error)
 {
+	g_autoptr(GError) why = NULL;
+
+	if (config->on && !filter_possible(&why)) {
+		if (config->required) {
+			g_propagate_prefixed_error(error, g_steal_pointer(&why), "sandbox: ");
+			return false;
+		}
+		log_warn("%s: the program runs without a sandbox", why->message);
+		config->on = false;
+	}
 	sandbox.config = *config;
 	if (!config->on) {
-		return;
+		return true;
 	}
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0,
 			0); /* without it the filter is refused: told then */
@@ -109,6 +118,7 @@ void sandbox_init(const struct sandbox_config *config, bool machine)
 	if (machine && !filter_with_sanitizer()) {
 		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* it cannot fail */
 	}
+	return true;
 }
 
 static bool enter_process(enum sandbox_part part, GError **error)
@@ -123,30 +133,16 @@ static bool enter_process(enum sandbox_part part, GError **error)
 				  filter_compile(SANDBOX_VCPU, 0, &sandbox.vcpu, error)) &&
 		  filter_install(&program, true, error);
 	g_free(program.filter);
-	if (!ok) {
-		g_free(sandbox.vcpu.filter);
-		sandbox.vcpu = (struct sock_fprog){.len = 0};
-	}
 	return ok;
 }
 
 bool sandbox_enter(enum sandbox_part part, GError **error)
 {
-	g_autoptr(GError) why = NULL;
-
 	if (!sandbox.config.on) {
 		return true;
 	}
 	if (part == SANDBOX_VCPU) {
 		return sandbox.vcpu.len == 0 || filter_install(&sandbox.vcpu, false, error);
 	}
-	if (enter_process(part, &why)) {
-		return true;
-	}
-	if (sandbox.config.required) {
-		g_propagate_prefixed_error(error, g_steal_pointer(&why), "sandbox: ");
-		return false;
-	}
-	log_warn("%s: the program goes on without its sandbox", why->message);
-	return true;
+	return enter_process(part, error);
 }

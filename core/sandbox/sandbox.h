@@ -30,19 +30,20 @@ enum sandbox_group {
 
 struct sandbox_config {
 	bool on;
-	bool required; /* a kernel that cannot filter is an error, not a warning */
+	bool required; /* where it cannot be, that is an error, not a warning */
 	unsigned allowed; /* enum sandbox_group */
 };
 
 /*
- * What sandbox_enter() will do; without this call, nothing. From here on no program that is executed gains privileges, and other
- * processes of the user cannot look into this one if it is the machine. Before threads start.
+ * What sandbox_enter() will do; without this call, nothing. Where the kernel or a container forbids it, config->on becomes false
+ * with a warning, or it is an error. Else no program that is executed from here on gains privileges, and other processes
+ * of the user cannot look into this one if it is the machine. Before threads start.
  */
-void sandbox_init(const struct sandbox_config *config, bool machine);
+bool sandbox_init(struct sandbox_config *config, bool machine, GError **error);
 
 /*
  * From here on the calling thread (VCPU) or the whole process (the other parts; call it once, on the main thread) may do what
- * the part's list has, for ever. False if the kernel refuses and it is required; if it is not, that is a warning.
+ * the part's list has, for ever. False if the kernel refuses after all.
  */
 bool sandbox_enter(enum sandbox_part part, GError **error);
 

@@ -59,7 +59,7 @@ def test_on(folder):
         machine.wait_shell()
         check_filters(machine.process.pid, FILTER, already + 1)
         machine.stop()
-    check(not machine.said(r"system call [0-9]|without its sandbox"), "something was refused or warned of")
+    check(not machine.said(r"system call [0-9]|without a sandbox"), "something was refused or warned of")
 
 
 def check_filters_of_next(machine, old, count):
