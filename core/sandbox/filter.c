@@ -38,6 +38,7 @@ static uint32_t action_of(enum sandbox_verdict verdict)
 /* Rules as they are added. */
 struct rules {
 	scmp_filter_ctx context;
+	bool relaxed; /* what kills is all that counts */
 	GHashTable *settled; /* names of calls with a rule for whatever arguments: the first counts */
 	unsigned allowed; /* enum sandbox_group */
 	int ret; /* the first failure, negative */
@@ -50,6 +51,9 @@ static void add_call(struct rules *rules, const struct sandbox_entry *entry, con
 	bool checked = check->mask != 0 && !given_back;
 	int number = seccomp_syscall_resolve_name(call);
 
+	if (rules->relaxed && (given_back || entry->verdict != SANDBOX_KILL)) {
+		return;
+	}
 	/* What the library does not know is not in the kernel's list either: it is trapped. */
 	if (number < 0 || rules->ret < 0 || g_hash_table_contains(rules->settled, call)) {
 		return;
@@ -68,6 +72,17 @@ static void add_call(struct rules *rules, const struct sandbox_entry *entry, con
 			&comparison);
 }
 
+/* Calls that no later entry of a table says anything of. */
+static void settle(struct rules *rules, const struct sandbox_table *table)
+{
+	for (const struct sandbox_entry *entry = table->entries; entry->calls; entry++) {
+		g_auto(GStrv) calls = g_strsplit(entry->calls, " ", 0);
+		for (char **call = calls; *call; call++) {
+			g_hash_table_add(rules->settled, g_strdup(*call));
+		}
+	}
+}
+
 static void add_table(struct rules *rules, const struct sandbox_table *table)
 {
 	for (const struct sandbox_entry *entry = table->entries; entry->calls; entry++) {
@@ -83,11 +98,12 @@ static int add_rules(scmp_filter_ctx context, enum sandbox_part part, unsigned a
 	struct rules rules = {
 			.context = context,
 			.settled = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+			.relaxed = filter_with_sanitizer(),
 			.allowed = part == SANDBOX_VCPU ? 0 : allowed,
 	};
 
-	if (filter_with_sanitizer()) {
-		add_table(&rules, &sandbox_sanitizer);
+	if (rules.relaxed) {
+		settle(&rules, &sandbox_sanitizer);
 	}
 	for (unsigned i = 0; sandbox_parts[part][i]; i++) {
 		add_table(&rules, sandbox_parts[part][i]);
@@ -126,7 +142,8 @@ static bool take_program(scmp_filter_ctx context, struct sock_fprog *ret_program
 bool filter_compile(enum sandbox_part part, unsigned allowed, struct sock_fprog *ret_program,
 		GError **error)
 {
-	scmp_filter_ctx context = seccomp_init(SCMP_ACT_TRAP);
+	scmp_filter_ctx context = seccomp_init(
+			filter_with_sanitizer() ? SCMP_ACT_ALLOW : SCMP_ACT_TRAP);
 
 	if (!context) {
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "seccomp: no memory");

@@ -14,7 +14,10 @@
 bool filter_compile(enum sandbox_part part, unsigned allowed, struct sock_fprog *ret_program,
 		GError **error);
 
-/* Whether this is a build with a sanitizer, which needs more calls than the lists of the parts have. */
+/*
+ * Whether this is a build with a sanitizer: its run time makes calls that no list can tell, so that only those that kill are
+ * looked for, but for what it does itself.
+ */
 bool filter_with_sanitizer(void);
 
 /* Whether the kernel and the container let processes filter their system calls; changes nothing. */

@@ -41,7 +41,7 @@ extern const struct sandbox_table *const sandbox_parts[SANDBOX_PARTS][SANDBOX_MA
 /* Every table, in the document's order; NULL ends it. */
 extern const struct sandbox_table *const sandbox_tables[];
 
-/* What the run time of a sanitizer needs on top, everywhere. */
+/* What the run time of a sanitizer does although it kills elsewhere. */
 extern const struct sandbox_table sandbox_sanitizer;
 
 /* The newest call that was there when the lists were written: later ones are answered with ENOSYS. */
