@@ -31,8 +31,7 @@ struct code {
 /* Whether the executor looks at fx.mxcsr, or runs host code that does. */
 static bool wants_mxcsr(const struct insn *insn)
 {
-	return insn->insn_class == INSN_CLASS_SSE || insn->insn_class == INSN_CLASS_MMX ||
-	       insn->insn_class == INSN_CLASS_X87;
+	return insn->insn_class != INSN_CLASS_INTEGER && insn->insn_class != INSN_CLASS_SYSTEM;
 }
 
 static void execute(struct cpu *cpu, const struct insn *insn)
