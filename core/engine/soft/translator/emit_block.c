@@ -355,6 +355,10 @@ uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct blo
 		emit_xmm_loads(&u, header->xmms);
 		emit_jmp_to(emitter, body);
 	}
+	/* The exit is not to overwrite how one gets to it. */
+	while (!emitter->full && emitter->at - far_entry < header->near + DEAD_END_MAX) {
+		emit8(emitter, NOP);
+	}
 	header->dead = (uint16_t)(emitter->at - far_entry);
 	unit_emit_flags_load(&u);
 	emit_jmp_to(emitter, far_entry + header->near);
@@ -394,6 +398,7 @@ void block_emit_dead_end(struct code *code, const struct block *block, uint8_t *
 	uint8_t *near_entry = far_entry + header.near;
 	struct emitter e = {.at = near_entry, .end = near_entry + DEAD_END_MAX};
 
+	assert(header.dead >= header.near + DEAD_END_MAX);
 	/* What led here goes on through here: to the block's successor, when there is one. */
 	code_emit_site(code, &e, (uint32_t)PAGE_OFFSET(block->physical), (struct code_site){0});
 	assert(!e.full);

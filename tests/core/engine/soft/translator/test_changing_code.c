@@ -98,6 +98,27 @@ static void test_store_into_other_block(void **state)
 	run_patching(s, push, sizeof(push), false);
 }
 
+/* A block of one instruction, whose translation is hardly longer than the exit that replaces it. */
+static void test_store_into_short_block(void **state)
+{
+	struct program *s = *state;
+
+	LOAD(s, CODE, 0xb9, 0xc8, 0x00, 0x00, 0x00, /* mov ecx, 200 */
+			0xf6, 0xc1, 0x1f, /* 5: test cl, 31 */
+			0x75, 0x07, /* jnz 17 */
+			0x88, 0x0c, 0x25, 0x04, 0x01, 0x04, 0x00, /* mov [0x104], cl */
+			0xe8, 0xea, 0x00, 0x00, 0x00, /* 17: call 0x100 */
+			0x01, 0xd8, /* add eax, ebx */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xe9, /* jnz 5 */
+			STOP); /* 28 */
+	LOAD(s, CODE + 0x100, 0x0f, 0x01, 0x3c, 0x25, 0x00, 0x00, 0x06, 0x00, /* invlpg [DATA] */
+			0xbb, 0x64, 0x00, 0x00, 0x00, /* mov ebx, 100 */
+			0xc3);
+	program_run(s, X86_VECTOR_UD, CODE + 28);
+	assert_int_equal(s->cpu->regs[X86_RAX], 200 * 100);
+}
+
 static void test_store_through_alias(void **state)
 {
 	struct program *s = *state;
@@ -249,6 +270,7 @@ int main(void)
 			PROGRAM_TEST(test_flags_across_calls),
 			PROGRAM_TEST(test_store_into_running_block),
 			PROGRAM_TEST(test_store_into_other_block),
+			PROGRAM_TEST(test_store_into_short_block),
 			PROGRAM_TEST(test_store_through_alias),
 			PROGRAM_TEST(test_store_across_pages),
 			PROGRAM_TEST(test_mapping_changes),
