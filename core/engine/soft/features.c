@@ -5,10 +5,13 @@
 #include <cpuid.h>
 #include <string.h>
 
-/* Family 6, model 8FH (a server part with enhanced IBRS), stepping 8. */
+/*
+ * Family 6, model 2CH, stepping 2: the last of Intel's servers without AVX, because programs compiled for several processors
+ * (target_clones and the like) tell by the model alone whether they may use it.
+ */
 #define OWN_FAMILY 6
-#define OWN_MODEL 0x8f
-#define OWN_STEPPING 8
+#define OWN_MODEL 0x2c
+#define OWN_STEPPING 2
 #define OWN_NAME "Oriel software CPU"
 
 /* Done by the engine, or by what every x86-64 host has. */
