@@ -90,8 +90,8 @@ static void emit_xmms(struct unit *u, uint8_t opcode, uint16_t which)
 static void emit_x87_pointer(struct unit *u, uint32_t offset)
 {
 	if (offset != UNIT_NO_OFFSET) {
-		unit_emit_rip(u, HOST_R14, offset);
-		emit_store(u->e, STATE(fx.fip), HOST_R14);
+		unit_emit_rip(u, HOST_R15, offset);
+		emit_store(u->e, STATE(fx.fip), HOST_R15);
 	}
 }
 

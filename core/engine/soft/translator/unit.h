@@ -131,7 +131,7 @@ struct host_rm unit_emit_memory_operand(struct unit *u, unsigned size, bool writ
 /* MOVAPS between an XMM register and its place in the guest's state: 28 loads, 29 stores. */
 void unit_emit_xmm(struct unit *u, uint8_t opcode, unsigned reg);
 
-/* Brings the guest's state up to date: before whatever leaves the translation. Flags stay. */
+/* Brings the guest's state up to date: before whatever leaves the translation. Flags and r14 stay. */
 void unit_settle(struct unit *u);
 
 /* The host's x87 state is the guest's from here on. */

@@ -512,6 +512,26 @@ static void test_no_vectors(void **state)
 	assert_int_equal(s->cpu->regs[X86_RBX], 100);
 }
 
+/* The return uses the look into the TLB of the load before it, and x87's pointer is written between the two. */
+static void test_return_after_x87(void **state)
+{
+	struct program *s = *state;
+
+	LOAD(s, CODE, 0xdb, 0xe3, /* fninit */
+			0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
+			0xe8, 0xf4, 0x00, 0x00, 0x00, /* 7: call 0x100 */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xf7, /* jnz 7 */
+			STOP); /* 16 */
+	LOAD(s, CODE + 0x100, 0xd9, 0xe8, /* fld1 */
+			0xdd, 0xd8, /* fstp st0 */
+			0x48, 0x8b, 0x04, 0x24, /* mov rax, [rsp] */
+			0xc3);
+	program_run(s, X86_VECTOR_UD, CODE + 16);
+	assert_int_equal(s->cpu->regs[X86_RAX], CODE + 12);
+	assert_int_equal(s->frame.rsp, STACK);
+}
+
 /* Waits until the guest is in translated code, then interrupts it. */
 static void *interrupt_it(void *opaque)
 {
@@ -636,6 +656,7 @@ int main(void)
 			PROGRAM_TEST(test_vectors_in_loop),
 			PROGRAM_TEST(test_no_vectors),
 			PROGRAM_TEST(test_x87_exceptions),
+			PROGRAM_TEST(test_return_after_x87),
 			PROGRAM_TEST(test_endless_loops),
 			PROGRAM_TEST(test_many_blocks),
 	};
