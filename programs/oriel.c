@@ -239,7 +239,9 @@ static bool create_machine(struct program *program, GError **error)
 			.ram_size = options->memory,
 			.vcpus = options->cpus,
 			.clock = CLOCK_KIND_HOST,
-			.tb_size = options->translate ? options->tb_size : 0,
+			.tb_size = options->translate == OPTION_TRANSLATE_OFF ? 0
+									      : options->tb_size,
+			.check_translation = options->translate == OPTION_TRANSLATE_CHECK,
 			.cpu = options->cpu,
 			.perf_map = options->perf_map,
 			.events = &program->pc_events,

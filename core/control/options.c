@@ -119,15 +119,21 @@ static bool set_accel(struct parse *parse, const char *name, GError **error)
 
 static bool handle_accel(struct parse *parse, const char *argument, GError **error)
 {
+	static const char *const translates[] = {
+			[OPTION_TRANSLATE_OFF] = "off",
+			[OPTION_TRANSLATE_ON] = "on",
+			[OPTION_TRANSLATE_CHECK] = "check",
+			NULL,
+	};
 	struct accel_argument {
 		char *accel;
-		bool translate;
+		unsigned translate;
 		uint64_t tb_size;
 	} object;
 	static const struct property table[] = {
 			{"accel", PROPERTY_STRING, offsetof(struct accel_argument, accel)},
-			{"translate", PROPERTY_BOOL, offsetof(struct accel_argument, translate),
-					"on"},
+			{"translate", PROPERTY_ENUM, offsetof(struct accel_argument, translate),
+					"on", .values = translates},
 			{"tb-size", PROPERTY_SIZE, offsetof(struct accel_argument, tb_size),
 					.min = MiB, .max = GiB},
 			{NULL},
@@ -140,7 +146,7 @@ static bool handle_accel(struct parse *parse, const char *argument, GError **err
 	if (ok && g_strcmp0(object.accel, "soft") != 0 && strchr(argument, ',')) {
 		ok = option_set_bad(error, "'%s': translate and tb-size are of soft", argument);
 	}
-	parse->options->translate = object.translate;
+	parse->options->translate = (enum option_translate)object.translate;
 	parse->options->tb_size = object.tb_size;
 	properties_clear(&object, table);
 	return ok;
@@ -402,7 +408,7 @@ static bool handle_help(struct parse *parse, const char *argument, GError **erro
 
 static const struct option options_table[] = {
 		{NULL, NULL, "The machine", NULL},
-		{"accel", "NAME[,translate=on|off][,tb-size=SIZE]",
+		{"accel", "NAME[,translate=on|off|check][,tb-size=SIZE]",
 				"who executes the guest's code; 'help' lists them (default: the best that works)",
 				handle_accel},
 		{"enable-kvm", NULL, "the same as -accel kvm", handle_enable_kvm},
@@ -556,6 +562,10 @@ static bool finish(struct options *options, GError **error)
 	if (options->no_graphic && options->serials->len == 0) {
 		g_ptr_array_add(options->serials, g_strdup("stdio"));
 	}
+	if (options->translate == OPTION_TRANSLATE_CHECK && options->cpus > 1) {
+		return option_set_bad(error, "-accel: translate=check is for one processor, not %u",
+				options->cpus);
+	}
 	if (options->tb_size == 0) {
 		options->tb_size = MIN(options->cpus * DEFAULT_TB_SIZE, DEFAULT_TB_SIZE_ALL);
 	}
@@ -593,7 +603,7 @@ enum options_result options_parse(const struct options_context *context, int arg
 	assert(context->classes && context->accels && context->max_cpus > 0);
 	*ret_options = (struct options){
 			.memory = OPTIONS_DEFAULT_MEMORY,
-			.translate = true,
+			.translate = OPTION_TRANSLATE_ON,
 			.cpus = 1,
 			.sandbox.on = true,
 			.drives = g_array_new(FALSE, TRUE, sizeof(struct option_drive)),

@@ -76,10 +76,16 @@ struct option_screendump {
 	uint64_t frame; /* of FRAME, from 1 on */
 };
 
+enum option_translate {
+	OPTION_TRANSLATE_OFF,
+	OPTION_TRANSLATE_ON,
+	OPTION_TRANSLATE_CHECK, /* and compared with the interpreter: one processor only */
+};
+
 struct options {
 	char *name; /* of the machine; may be NULL */
 	char *accel; /* NULL: the best that works */
-	bool translate; /* soft: hot code is translated */
+	enum option_translate translate; /* soft */
 	bool perf_map; /* soft: names of translated code for perf */
 	uint64_t tb_size; /* soft: bytes of translated code, for all processors */
 	uint64_t memory; /* bytes, whole pages */

@@ -54,6 +54,8 @@ struct engine_config {
 	struct engine_events *events;
 	/* of the software CPU: bytes of translated code, for all vCPUs; 0: all is interpreted */
 	uint64_t tb_size;
+	/* of the software CPU with one vCPU: translations are compared with the interpreter; slow */
+	bool check_translation;
 	struct cpu_model cpu; /* which processor the guest is to see */
 	bool perf_map; /* of the software CPU: perf shall know translated code by name */
 };

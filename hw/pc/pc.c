@@ -210,6 +210,7 @@ static bool create_engine(struct pc *pc, GError **error)
 			.ports = pc->machine.ports,
 			.clock = pc->machine.clock,
 			.tb_size = pc->config.tb_size,
+			.check_translation = pc->config.check_translation,
 			.cpu = pc->config.cpu,
 			.perf_map = pc->config.perf_map,
 			.board = &pc->board,

@@ -26,6 +26,13 @@ struct code_map;
 /* No distance between two addresses of a page. */
 #define BLOCK_NO_DELTA INT64_MIN
 
+/* What lockstep.c makes of a block. */
+enum block_lockstep {
+	BLOCK_LOCKSTEP_UNKNOWN,
+	BLOCK_LOCKSTEP_TWICE, /* can be run, undone and run again */
+	BLOCK_LOCKSTEP_ONCE,
+};
+
 struct block {
 	uint64_t physical; /* guest-physical address of the first byte */
 	const uint32_t *generation_now; /* the page's, in the code map; atomic */
@@ -35,6 +42,7 @@ struct block {
 	uint8_t mode; /* enum insn_mode */
 	bool dead; /* its bytes changed: not to be entered again */
 	bool untranslatable; /* the translator will not have it */
+	uint8_t lockstep; /* enum block_lockstep */
 	uint8_t heat; /* how often it was interpreted, up to what makes it worth translating */
 	const uint8_t *translation[TLB_ALIGNED]; /* by TLB set: far entries; NULL: none */
 	/*

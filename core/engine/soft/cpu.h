@@ -24,9 +24,11 @@ struct apic;
 struct block_cache;
 struct clock;
 struct guest_memory;
+struct lockstep;
 struct smp;
 struct perf_map;
 struct soft_engine;
+struct store_log;
 
 /*
  * The FXSAVE image (SDM vol. 1, 10.5.1): the home of x87, MMX, XMM and MXCSR while no native thunk
@@ -248,6 +250,8 @@ struct cpu { /* NOLINT(clang-analyzer-optin.performance.Padding): what is hot co
 	struct apic *apic;
 	struct block_cache *blocks;
 	struct translator *translator; /* NULL: everything is interpreted */
+	struct lockstep *lockstep; /* NULL: translations are not checked */
+	struct store_log *store_log; /* lockstep's; NULL: stores need not be undone */
 	struct perf_map *perf_map; /* NULL: perf is not to know of translations */
 	uint64_t exit_site; /* the jump that translated code was left by */
 	struct guest_memory *memory;

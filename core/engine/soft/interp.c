@@ -8,6 +8,7 @@
 #include "core/engine/soft/smp.h"
 #include "core/engine/soft/trace.h"
 #include "core/engine/soft/translator/code.h"
+#include "core/engine/soft/translator/lockstep.h"
 #include "core/engine/soft/translator/translate.h"
 
 /* Values that sigsetjmp() returns: cpu_raise*() gives any other but 0. */
@@ -123,6 +124,12 @@ static inline void run_block(struct cpu *cpu, struct block *block)
 	cpu->rip = likely(count == block->count) ? cpu->next_rip : rip;
 }
 
+void interp_run_block(struct cpu *cpu, struct block *block)
+{
+	run_block(cpu, block);
+	cpu->blocks->running = NULL;
+}
+
 /* Addresses of code end where CS does; 64-bit mode has its own rule, see block_lookup(). */
 static inline uint64_t code_limit(const struct cpu *cpu)
 {
@@ -191,6 +198,10 @@ static void run_blocks(struct cpu *cpu)
 	while (likely(block && cpu->rip + block->bytes - 1 <= limit)) {
 		const uint8_t *translation =
 				cpu->translator ? translator_find(cpu->translator, block) : NULL;
+		if (translation && unlikely(cpu->lockstep)) {
+			lockstep_run(cpu, block, translation);
+			return;
+		}
 		if (translation) {
 			if (!translator_run(cpu->translator, translation)) {
 				return;
@@ -223,8 +234,7 @@ static __attribute__((noinline, cold)) void run_traced(struct cpu *cpu)
 		run_one(cpu);
 		return;
 	}
-	run_block(cpu, block);
-	cpu->blocks->running = NULL;
+	interp_run_block(cpu, block);
 }
 
 uint64_t interp_instructions(const struct cpu *cpu)
@@ -289,7 +299,9 @@ void cpu_run(struct cpu *cpu)
 
 	if (reason != 0) {
 		unwound(cpu);
-		if (reason != UNWIND_RESTART) {
+		if (cpu->lockstep && lockstep_unwound(cpu, reason == UNWIND_RESTART)) {
+			/* It is as if the block had not begun, or has ended. */
+		} else if (reason != UNWIND_RESTART) {
 			cpu->blocks->stepping = false;
 			interrupt_deliver_fault(cpu);
 		} else if (cpu->blocks->stepping) {

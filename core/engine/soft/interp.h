@@ -26,6 +26,9 @@ _Noreturn void interp_restart(struct cpu *cpu);
 /* The block at cpu->rip, fresh; decoded if need be. May raise what the fetch deserves. */
 struct block *interp_enter(struct cpu *cpu);
 
+/* Runs the block, which starts at cpu->rip, and leaves rip at the next instruction. */
+void interp_run_block(struct cpu *cpu, struct block *block);
+
 /* Instructions interpreted so far, those of the block under way included. */
 uint64_t interp_instructions(const struct cpu *cpu);
 

@@ -5,6 +5,7 @@
 #include "core/engine/soft/apic.h"
 #include "core/engine/soft/debug.h"
 #include "core/engine/soft/smp.h"
+#include "core/engine/soft/translator/store_log.h"
 #include "core/engine/soft/walk.h"
 #include "core/memory/address_space.h"
 #include "core/memory/guest_memory.h"
@@ -117,7 +118,9 @@ static void fill(struct cpu *cpu, unsigned set, uint64_t linear, const struct wa
 		return;
 	}
 	tlb->read[index] = entry;
-	if (writable) {
+	if (writable && unlikely(cpu->store_log)) {
+		store_log_admit(cpu->store_log, &tlb->write[index], &entry);
+	} else if (writable) {
 		tlb->write[index] = entry;
 	}
 	log_fill(cpu, set * TLB_ENTRIES + index, walk->global);
@@ -273,11 +276,26 @@ static void device_store(struct cpu *cpu, uint64_t physical, uint64_t value, uns
 
 static uint64_t place_load(struct cpu *cpu, const struct place *place, unsigned size)
 {
+	if (unlikely(cpu->store_log && !place->host)) {
+		store_log_happened(cpu->store_log);
+	}
 	return place->host ? host_load(place->host, size) : device_load(cpu, place->physical, size);
+}
+
+static void log_store(struct cpu *cpu, const struct place *place, size_t size)
+{
+	if (!place->host || place->code) {
+		store_log_happened(cpu->store_log);
+	} else if (!place->read_only) {
+		store_log_write(cpu->store_log, place->host, size);
+	}
 }
 
 static void place_store(struct cpu *cpu, const struct place *place, uint64_t value, unsigned size)
 {
+	if (unlikely(cpu->store_log)) {
+		log_store(cpu, place, size);
+	}
 	if (!place->host) {
 		device_store(cpu, place->physical, value, size);
 		return;
@@ -466,7 +484,16 @@ static uint8_t *host_range(struct cpu *cpu, uint64_t linear, size_t len, enum mm
 	if (debug_watches_page(cpu, PAGE_OF(linear))) {
 		return NULL;
 	}
-	return access == MMU_WRITE && (place.read_only || place.code) ? NULL : place.host;
+	if (access == MMU_READ) {
+		return place.host;
+	}
+	if (place.read_only || place.code) {
+		return NULL;
+	}
+	if (unlikely(cpu->store_log && place.host)) {
+		store_log_write(cpu->store_log, place.host, len);
+	}
+	return place.host;
 }
 
 void *mmu_host_write(struct cpu *cpu, uint64_t linear, size_t len)

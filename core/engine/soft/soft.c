@@ -17,6 +17,7 @@
 #include "core/engine/soft/mmu.h"
 #include "core/engine/soft/native.h"
 #include "core/engine/soft/smp.h"
+#include "core/engine/soft/translator/lockstep.h"
 #include "core/engine/soft/translator/translate.h"
 
 #include <x86intrin.h>
@@ -180,6 +181,7 @@ static void destroy_cpu(void *opaque)
 	apic_destroy(cpu->apic);
 	block_cache_destroy(cpu->blocks);
 	translator_destroy(cpu->translator);
+	lockstep_stop(cpu);
 	cpu_destroy(cpu);
 }
 
@@ -290,6 +292,8 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 		cpu->blocks->translator = cpu->translator;
 		if (!cpu->translator) {
 			log_warn("no memory for translated code: the guest's code is interpreted");
+		} else if (config->check_translation) {
+			lockstep_start(cpu);
 		}
 	}
 	g_mutex_lock(&soft->lock);
@@ -329,6 +333,9 @@ static enum vcpu_exit run(struct cpu *cpu)
 {
 	for (;;) {
 		cpu_run(cpu);
+		if (unlikely(lockstep_failed(cpu))) {
+			return VCPU_EXIT_ERROR;
+		}
 		uint32_t request = __atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE);
 		if (cpu->debugger_stop) {
 			cpu->debugger_stop = false;

@@ -50,6 +50,8 @@ OPTIONS = [
     ('-accel kvm,thread=multi', "-accel: no property 'thread' (there is: accel, translate, tb-size)"),
     ('-machine pc', "-machine: no machine 'pc' (there is: q35)"),
     ('-accel kvm,translate=off', "-accel: 'kvm,translate=off': translate and tb-size are of soft"),
+    ('-accel soft,translate=maybe', "-accel: translate: 'maybe' is not one of off, on, check"),
+    ('-accel soft,translate=check -smp 2', '-accel: translate=check is for one processor, not 2'),
     ('-accel soft,tb-size=1', "-accel: tb-size: '1' is not a size from 1M to 1G"),
     ('-machine q35,accel=tcg', "-machine: no accelerator 'tcg' (there is: kvm, soft)"),
     ('-M q35,usb=off', "-M: no property 'usb' (there is: type, accel)"),

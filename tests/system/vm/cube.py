@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from machine import TOP, check
+from machine import LIMIT, TOP, check
 from picture import difference, read_png, write_png
 
 MODE = (256, 192)
@@ -31,6 +31,6 @@ def check_cube(path, folder):
         check(False, f"{path}: {count} pixels are not those of {REFERENCE}; see {left}")
 
 
-def check_renderer(machine):
-    renderer = machine.wait_milestone("gl-renderer")
+def check_renderer(machine, limit=LIMIT):
+    renderer = machine.wait_milestone("gl-renderer", limit)
     check(re.search(r"\bvirgl\b", renderer), f"GL_RENDERER is '{renderer}', not virgl")

@@ -161,7 +161,7 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 	if (block->translation[set]) {
 		return block->translation[set];
 	}
-	if (block->heat < HOT) {
+	if (block->heat < HOT && !cpu->lockstep) {
 		block->heat++;
 		return NULL;
 	}
@@ -214,6 +214,18 @@ static _Noreturn void raise_at_branch(struct cpu *cpu)
 	cpu->regs[X86_RSP] -= (uint64_t)(branch >> 16);
 	cpu->rip = cpu->page_rip + (branch & 0xffff);
 	cpu_raise_gp(cpu);
+}
+
+void translator_run_alone(struct translator *translator, const uint8_t *entry, bool faults)
+{
+	struct cpu *cpu = translator->cpu;
+
+	cpu->blocks->running = NULL;
+	cpu->jumps = translator->jumps[current_set(cpu)];
+	(void)code_run(translator->code, cpu, entry);
+	if (unlikely(faults && !linear_is_canonical(cpu->rip))) {
+		raise_at_branch(cpu);
+	}
 }
 
 bool translator_run(struct translator *translator, const uint8_t *entry)

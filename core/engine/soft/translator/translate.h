@@ -36,4 +36,10 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
  */
 bool translator_run(struct translator *translator, const uint8_t *entry);
 
+/*
+ * Runs that block alone, from its first instruction. Nothing is linked, so translated code is left where the block ends, if not
+ * before. faults: a branch to no address raises #GP where it is; else rip is that address.
+ */
+void translator_run_alone(struct translator *translator, const uint8_t *entry, bool faults);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "core/engine/soft/interp.h"
 #include "core/engine/soft/translator/code.h"
+#include "core/engine/soft/translator/lockstep.h"
 #include "core/engine/soft/translator/translate.h"
 
 static uint64_t port_read(struct io_region *region, uint64_t offset, unsigned size)
@@ -107,6 +108,9 @@ static int start(void **state, enum way way)
 		assert_non_null(p->cpu->translator);
 		p->cpu->blocks->translator = p->cpu->translator;
 	}
+	if (way == CHECKED) {
+		lockstep_start(p->cpu);
+	}
 	program_reset(p);
 	*state = p;
 	return 0;
@@ -127,10 +131,16 @@ int program_start_small(void **state)
 	return start(state, SMALL);
 }
 
+int program_start_checked(void **state)
+{
+	return start(state, CHECKED);
+}
+
 int program_stop(void **state)
 {
 	struct program *p = *state;
 
+	lockstep_stop(p->cpu);
 	block_cache_destroy(p->cpu->blocks);
 	translator_destroy(p->cpu->translator);
 	code_map_destroy(p->map);
@@ -163,6 +173,7 @@ void program_run(struct program *p, unsigned vector, uint64_t rip)
 {
 	p->vector = 0xff;
 	cpu_run(p->cpu);
+	assert_false(lockstep_failed(p->cpu));
 	assert_int_equal(p->cpu->activity, CPU_ACTIVE);
 	__atomic_fetch_and(&p->cpu->request, ~(uint32_t)CPU_REQUEST_EXIT, __ATOMIC_SEQ_CST);
 	take_frame(p);

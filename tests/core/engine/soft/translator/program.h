@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Programs for a software vCPU in long mode with its run loop, MMU, interrupts and one device: each test of them is made to be
- * interpreted, translated, and translated with so little memory for code that everything is dropped over and over.
+ * interpreted, translated, translated with so little memory for code that everything is dropped over and over, and
+ * translated with each block compared.
  */
 #ifndef TESTS_CORE_ENGINE_SOFT_TRANSLATOR_PROGRAM_H
 #define TESTS_CORE_ENGINE_SOFT_TRANSLATOR_PROGRAM_H
@@ -35,6 +36,7 @@ enum way {
 	INTERPRETED,
 	TRANSLATED,
 	SMALL,
+	CHECKED,
 };
 
 struct program {
@@ -55,6 +57,7 @@ struct program {
 int program_start_interpreted(void **state);
 int program_start_translated(void **state);
 int program_start_small(void **state);
+int program_start_checked(void **state);
 int program_stop(void **state);
 
 /* Registers as at the start. */
@@ -75,12 +78,13 @@ void program_map(struct program *p, uint64_t linear, uint64_t entry);
 		memcpy((p)->fixture->ram + (physical), bytes_, sizeof(bytes_)); \
 	} while (0)
 
-/* All three ways of a test, for an array of struct CMUnitTest. */
+/* All ways of a test, for an array of struct CMUnitTest. */
 #define PROGRAM_WAY(name, way) \
 	{ \
 #name ", " #way, name, program_start_##way, program_stop, NULL \
 	}
 #define PROGRAM_TEST(name) \
-	PROGRAM_WAY(name, interpreted), PROGRAM_WAY(name, translated), PROGRAM_WAY(name, small)
+	PROGRAM_WAY(name, interpreted), PROGRAM_WAY(name, translated), PROGRAM_WAY(name, small), \
+			PROGRAM_WAY(name, checked)
 
 #endif
