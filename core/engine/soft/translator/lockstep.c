@@ -59,14 +59,14 @@ struct state {
 };
 
 struct lockstep {
+	struct state before, interpreted, translated;
 	struct store_log *log;
 	struct block *block;
 	const uint8_t *entry;
 	uint64_t rip; /* of block */
-	struct state before, interpreted, translated;
-	bool faulted; /* the interpreter did */
 	uint64_t tried_rip;
 	unsigned tries; /* of the block there, in vain */
+	bool faulted; /* the interpreter did */
 	bool failed;
 };
 
