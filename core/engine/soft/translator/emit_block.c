@@ -373,13 +373,32 @@ static struct header header_of(const uint8_t *far_entry)
 	return header;
 }
 
+const uint8_t *block_entry_of(struct code *code, const uint8_t *far_entry, enum block_entry which)
+{
+	struct header header = header_of(code_writable(code, far_entry));
+
+	switch (which) {
+	case BLOCK_ENTRY_STORED:
+		return far_entry + STORED_ENTRY;
+	case BLOCK_ENTRY_NEAR:
+		return far_entry + header.near;
+	case BLOCK_ENTRY_WARM:
+		return far_entry + header.warm;
+	case BLOCK_ENTRY_FAR:
+	default:
+		return far_entry;
+	}
+}
+
 void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry)
 {
 	struct header header = header_of(code_writable(code, far_entry));
 	struct code_site description = code_site_at(site);
 	bool warm = !(header.xmms & ~description.xmms);
-	unsigned entry = description.flags_stored ? STORED_ENTRY : warm ? header.warm : header.near;
-	const uint8_t *target = far_entry + entry;
+	enum block_entry entry = description.flags_stored ? BLOCK_ENTRY_STORED
+				 : warm			  ? BLOCK_ENTRY_WARM
+							  : BLOCK_ENTRY_NEAR;
+	const uint8_t *target = block_entry_of(code, far_entry, entry);
 	int32_t distance = (int32_t)(target - (code_executable(code, site) + 4));
 
 	memcpy(site, &distance, sizeof(distance));

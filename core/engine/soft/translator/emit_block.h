@@ -13,6 +13,18 @@
 uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct block *block,
 		unsigned set, bool sse);
 
+/* Where a block may be begun; code.h. */
+enum block_entry {
+	BLOCK_ENTRY_FAR,
+	BLOCK_ENTRY_STORED,
+	BLOCK_ENTRY_NEAR,
+	BLOCK_ENTRY_WARM,
+	BLOCK_ENTRIES,
+};
+
+/* The entry of a translation with this far entry (executable view, as what is returned). */
+const uint8_t *block_entry_of(struct code *code, const uint8_t *far_entry, enum block_entry which);
+
 /* Makes the jump at site (writable view) lead to the translation with this far entry (executable view). */
 void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry);
 

@@ -64,6 +64,7 @@ struct lockstep {
 	struct block *block;
 	const uint8_t *entry;
 	uint64_t rip; /* of block */
+	uint64_t turn; /* says how the translation is begun: random numbers, the same in each run */
 	uint64_t tried_rip;
 	unsigned tries; /* of the block there, in vain */
 	bool faulted; /* the interpreter did */
@@ -287,8 +288,17 @@ static void report_field(const struct field *field, const uint8_t *a, const uint
 	}
 }
 
+/* All ways in turn, whatever the guest does; the same one for another attempt. */
+static enum block_entry begin_of(const struct lockstep *lockstep)
+{
+	_Static_assert(BLOCK_ENTRIES == 4, "two bits");
+
+	return (enum block_entry)(lockstep->turn >> 62);
+}
+
 static void report_code(const struct cpu *cpu, const struct lockstep *lockstep)
 {
+	static const char *const entries[BLOCK_ENTRIES] = {"far", "stored", "near", "warm"};
 	const struct block *block = lockstep->block;
 	g_autoptr(GString) text = g_string_new(NULL);
 	unsigned at = 0;
@@ -300,8 +310,9 @@ static void report_code(const struct cpu *cpu, const struct lockstep *lockstep)
 		g_string_append_c(text, ' ');
 	}
 	log_error("lockstep: cpu %u: the translation of the block at 0x%" PRIx64
-		  ", CPL %u, differs from the interpreter: %s",
-			cpu->index, lockstep->rip, cpu->cpl, text->str);
+		  ", CPL %u, begun at its %s entry, differs from the interpreter: %s",
+			cpu->index, lockstep->rip, cpu->cpl, entries[begin_of(lockstep)],
+			text->str);
 }
 
 static void report_memory(const struct lockstep *lockstep)
@@ -387,6 +398,8 @@ static bool compare(struct cpu *cpu, bool fault)
 	if (lockstep->tried_rip == lockstep->rip) {
 		lockstep->tried_rip = UINT64_MAX;
 	}
+	lockstep->turn = lockstep->turn * UINT64_C(6364136223846793005) +
+			 UINT64_C(1442695040888963407);
 	stats_count(&cpu->stats, STAT_LOCKSTEP_COMPARED);
 	return true;
 }
@@ -401,7 +414,8 @@ static void run_translated(struct cpu *cpu)
 	store_log_undo(lockstep->log);
 	state_put(cpu, &lockstep->before);
 	store_log_replay(lockstep->log);
-	translator_run_alone(cpu->translator, lockstep->entry, lockstep->faulted);
+	translator_run_alone(
+			cpu->translator, lockstep->entry, begin_of(lockstep), lockstep->faulted);
 	finish(cpu, lockstep, end);
 	(void)compare(cpu, false);
 }

@@ -216,12 +216,29 @@ static _Noreturn void raise_at_branch(struct cpu *cpu)
 	cpu_raise_gp(cpu);
 }
 
-void translator_run_alone(struct translator *translator, const uint8_t *entry, bool faults)
+/* The guest's to the host's, which nothing here but translated code uses. */
+static void load_xmms(const struct cpu *cpu)
+{
+#define LOAD(n) "movaps " #n "*16(%0), %%xmm" #n "\n\t"
+	__asm__ volatile(LOAD(0) LOAD(1) LOAD(2) LOAD(3) LOAD(4) LOAD(5) LOAD(6) LOAD(7) LOAD(
+			8) LOAD(9) LOAD(10) LOAD(11) LOAD(12) LOAD(13) LOAD(14) LOAD(15)
+			 :
+			 : "r"(cpu->fx.xmm), "m"(cpu->fx));
+#undef LOAD
+}
+
+void translator_run_alone(struct translator *translator, const uint8_t *far_entry,
+		enum block_entry begin, bool faults)
 {
 	struct cpu *cpu = translator->cpu;
 
 	cpu->blocks->running = NULL;
 	cpu->jumps = translator->jumps[current_set(cpu)];
+	cpu->page_rip = cpu->rip & ~(GUEST_PAGE_SIZE - 1);
+	const uint8_t *entry = block_entry_of(translator->code, far_entry, begin);
+	if (begin == BLOCK_ENTRY_WARM) {
+		load_xmms(cpu);
+	}
 	(void)code_run(translator->code, cpu, entry);
 	if (unlikely(faults && !linear_is_canonical(cpu->rip))) {
 		raise_at_branch(cpu);

@@ -8,6 +8,7 @@
 
 #include "core/engine/soft/block.h"
 #include "core/engine/soft/perf_map.h"
+#include "core/engine/soft/translator/emit_block.h"
 
 struct translator;
 
@@ -37,9 +38,10 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 bool translator_run(struct translator *translator, const uint8_t *entry);
 
 /*
- * Runs that block alone, from its first instruction. Nothing is linked, so translated code is left where the block ends, if not
- * before. faults: a branch to no address raises #GP where it is; else rip is that address.
+ * Runs that block alone, from its first instruction, begun the given way. Nothing is linked, so translated code is left where the
+ * block ends, if not before. faults: a branch to no address raises #GP where it is; else rip is that address.
  */
-void translator_run_alone(struct translator *translator, const uint8_t *entry, bool faults);
+void translator_run_alone(struct translator *translator, const uint8_t *far_entry,
+		enum block_entry begin, bool faults);
 
 #endif
