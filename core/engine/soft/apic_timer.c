@@ -55,7 +55,9 @@ static void restart_locked(struct apic *apic)
 
 	apic->run.count = reload_ticks_locked(apic);
 	int64_t period = MAX((int64_t)ticks_to_ns(apic, apic->run.count), SHORTEST_PERIOD_NS);
-	apic->run.start = MAX(apic->run.start + last, now - period);
+	/* One that was lengthened ended later than its count says: reckoned by that it would always be due. */
+	apic->run.start = last < SHORTEST_PERIOD_NS ? now
+						    : MAX(apic->run.start + last, now - period);
 	timer_arm(&apic->timer, MAX(apic->run.start + period, now + 1));
 }
 

@@ -412,6 +412,22 @@ static void test_one_shot_timer(void **state)
 	assert_int_equal(take(cpu), -1);
 }
 
+/* A period that is too short is lengthened each time, not only once. */
+static void test_shortest_period(void **state)
+{
+	struct world *w = *state;
+	struct cpu *cpu = w->f->cpu;
+
+	set(cpu, TIMER_DIVIDE, DIVIDE_BY_1);
+	set(cpu, LVT_TIMER, 0x20040);
+	set(cpu, TIMER_INITIAL, 1);
+	advance(w, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(clock_next_deadline(w->f->clock), clock_now(w->f->clock) + 50000);
+		advance(w, 50000);
+	}
+}
+
 static void test_periodic_timer(void **state)
 {
 	struct world *w = *state;
@@ -549,6 +565,7 @@ int main(void)
 			cmocka_unit_test_setup_teardown(test_lint1_nmi, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_one_shot_timer, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_periodic_timer, setup, teardown),
+			cmocka_unit_test_setup_teardown(test_shortest_period, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_tsc_deadline, setup, teardown),
 			cmocka_unit_test_setup_teardown(test_x2apic, setup, teardown),
 	};
