@@ -9,6 +9,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Only with libFuzzer. A target may offer the first, for changes that it would not come upon; the second is libFuzzer's. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+
 /* Takes an input apart from its front; an exhausted one gives zeroes. */
 struct fuzz_input {
 	const uint8_t *at;
