@@ -134,7 +134,9 @@ void clock_run_timers(struct clock *clock)
 	(void)n; /* spurious calls are allowed: the list says what is due */
 
 	g_mutex_lock(&clock->lock);
-	while (clock->armed && clock->armed->deadline <= now_locked(clock)) {
+	/* What is armed meanwhile has its turn the next time: others are served between. */
+	int64_t now = now_locked(clock);
+	while (clock->armed && clock->armed->deadline <= now) {
 		struct timer *timer = clock->armed;
 		clock->armed = timer->next;
 		timer->next = NULL;

@@ -74,6 +74,35 @@ static void test_timers_fire_in_order(void **state)
 	clock_destroy(clock);
 }
 
+/* While it runs, the time comes that it sets itself. */
+static void restless_expired(struct timer *timer)
+{
+	struct recorder *r = container_of(timer, struct recorder, timer);
+
+	if (++r->fired < 100) {
+		timer_arm(timer, clock_now(timer->clock) + 10);
+		clock_advance(timer->clock, 20);
+	}
+}
+
+static void test_a_timer_does_not_hold_the_others(void **state)
+{
+	struct clock *clock = clock_create(CLOCK_KIND_VIRTUAL, NULL);
+	struct recorder a = {0};
+	(void)state;
+
+	timer_init(&a.timer, clock, restless_expired);
+	timer_arm(&a.timer, 10);
+	clock_advance(clock, 10);
+	clock_run_timers(clock);
+	assert_int_equal(a.fired, 1);
+	assert_true(readable(clock_fd(clock)));
+	clock_run_timers(clock);
+	assert_int_equal(a.fired, 2);
+	timer_cancel(&a.timer);
+	clock_destroy(clock);
+}
+
 static void test_cancel_and_move(void **state)
 {
 	struct clock *clock = clock_create(CLOCK_KIND_VIRTUAL, NULL);
@@ -131,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 			cmocka_unit_test(test_virtual_time_stands_still),
 			cmocka_unit_test(test_timers_fire_in_order),
+			cmocka_unit_test(test_a_timer_does_not_hold_the_others),
 			cmocka_unit_test(test_cancel_and_move),
 			cmocka_unit_test(test_host_clock_stops),
 			cmocka_unit_test(test_host_timer_wakes_the_fd),
