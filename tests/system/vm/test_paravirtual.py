@@ -43,9 +43,11 @@ def check_numbers(qmp):
     machine, cpus = numbers(qmp, "vm"), numbers(qmp, "vcpu")
     check(len(machine) == 1 and len(cpus) == 2, f"{len(machine)} machines, {len(cpus)} processors")
     check(list(machine[0]) == schemas["vm"] and list(cpus[0]) == schemas["vcpu"], f"other names than {schemas}")
-    for name in ("blocks_translated", "call_outs", "interrupts", "page_faults", "halts", "tlb_flushes_local"):
+    for name in ("blocks_translated", "call_outs", "interrupts", "halts"):
         check(all(cpu[name] > 0 for cpu in cpus), f"{name}: {[cpu[name] for cpu in cpus]}")
-    check(sum(cpu["hypercalls"] for cpu in cpus) > 0, "no hypercalls")
+    # Hypercalls are up to chance: Linux makes them for spin locks under contention and for interrupts to some of many.
+    for name in ("page_faults", "tlb_flushes_local"):
+        check(any(cpu[name] > 0 for cpu in cpus), f"no {name}")
 
 
 def test_used(folder):
