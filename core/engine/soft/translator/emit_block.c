@@ -3,95 +3,72 @@
 
 #include "core/engine/soft/translator/unit.h"
 
+static void emit_read_cr2(struct unit *u)
+{
+	emit_load(u->e, HOST_R15, STATE(cr2));
+	unit_reg_to(u, u->insn->rm, HOST_R15);
+}
+
+static void emit_nothing(struct unit *u)
+{
+	(void)u;
+}
+
+/* What is not here is called out. */
+static const struct emitted_kind {
+	void (*emit)(struct unit *u);
+	bool ends_block;
+} emitted_kinds[] = {
+		[SHAPE_MODRM] = {insn_emit_modrm},
+		[SHAPE_IMPLICIT] = {insn_emit_implicit},
+		[SHAPE_SHORT] = {insn_emit_short},
+		[SHAPE_NOTHING] = {emit_nothing},
+		[SHAPE_LEA] = {insn_emit_lea},
+		[SHAPE_DIVIDE] = {insn_emit_divide},
+		[SHAPE_PUSH] = {insn_emit_push},
+		[SHAPE_POP] = {insn_emit_pop},
+		[SHAPE_LEAVE] = {insn_emit_leave},
+		[SHAPE_X87] = {insn_emit_x87},
+		[SHAPE_FLDCW] = {insn_emit_fldcw},
+		[SHAPE_PUSHF] = {insn_emit_pushf},
+		[SHAPE_RDTSC] = {insn_emit_rdtsc},
+		[SHAPE_FENCE] = {insn_emit_fence},
+		[SHAPE_CLD] = {insn_emit_cld},
+		[SHAPE_READ_CR2] = {emit_read_cr2},
+		[SHAPE_CLI] = {insn_emit_cli},
+		[SHAPE_SWAPGS] = {insn_emit_swapgs},
+		[SHAPE_STI] = {insn_emit_sti, true},
+		[SHAPE_JCC] = {insn_emit_jcc, true},
+		[SHAPE_JMP] = {insn_emit_jmp, true},
+		[SHAPE_CALL] = {insn_emit_call, true},
+		[SHAPE_RET] = {insn_emit_ret, true},
+		[SHAPE_JMP_INDIRECT] = {insn_emit_jmp_indirect, true},
+		[SHAPE_CALL_INDIRECT] = {insn_emit_call_indirect, true},
+};
+
+static bool emit_called_out(struct unit *u)
+{
+	bool last = u->insn->flags & INSN_FLAG_ENDS_BLOCK;
+
+	unit_settle(u);
+	u->loaded = 0;
+	u->x87 = false;
+	unit_emit_call_out(u, u->insn, u->offset, last);
+	return last;
+}
+
 /* True if the block ends here. */
 static bool emit_insn(struct unit *u)
 {
-	switch ((enum shape_kind)u->shape.kind) {
-	case SHAPE_MODRM:
-		insn_emit_modrm(u);
-		return false;
-	case SHAPE_IMPLICIT:
-		insn_emit_implicit(u);
-		return false;
-	case SHAPE_SHORT:
-		insn_emit_short(u);
-		return false;
-	case SHAPE_NOTHING:
-		return false;
-	case SHAPE_LEA:
-		insn_emit_lea(u);
-		return false;
-	case SHAPE_DIVIDE:
-		insn_emit_divide(u);
-		return false;
-	case SHAPE_PUSH:
-		insn_emit_push(u);
-		return false;
-	case SHAPE_POP:
-		insn_emit_pop(u);
-		return false;
-	case SHAPE_LEAVE:
-		insn_emit_leave(u);
-		return false;
-	case SHAPE_X87:
-		insn_emit_x87(u);
-		return false;
-	case SHAPE_FLDCW:
-		insn_emit_fldcw(u);
-		return false;
-	case SHAPE_PUSHF:
-		insn_emit_pushf(u);
-		return false;
-	case SHAPE_RDTSC:
-		insn_emit_rdtsc(u);
-		return false;
-	case SHAPE_FENCE:
-		insn_emit_fence(u);
-		return false;
-	case SHAPE_CLD:
-		insn_emit_cld(u);
-		return false;
-	case SHAPE_READ_CR2:
-		emit_load(u->e, HOST_R15, STATE(cr2));
-		unit_reg_to(u, u->insn->rm, HOST_R15);
-		return false;
-	case SHAPE_CLI:
-		insn_emit_cli(u);
-		return false;
-	case SHAPE_SWAPGS:
-		insn_emit_swapgs(u);
-		return false;
-	case SHAPE_STI:
-		insn_emit_sti(u);
-		return true;
-	case SHAPE_JCC:
-		insn_emit_jcc(u);
-		return true;
-	case SHAPE_JMP:
-		insn_emit_jmp(u);
-		return true;
-	case SHAPE_CALL:
-		insn_emit_call(u);
-		return true;
-	case SHAPE_RET:
-		insn_emit_ret(u);
-		return true;
-	case SHAPE_JMP_INDIRECT:
-		insn_emit_jmp_indirect(u);
-		return true;
-	case SHAPE_CALL_INDIRECT:
-		insn_emit_call_indirect(u);
-		return true;
-	case SHAPE_CALL_OUT:
-	default: {
-		bool last = u->insn->flags & INSN_FLAG_ENDS_BLOCK;
-		unit_settle(u);
-		u->loaded = 0;
-		u->x87 = false;
-		unit_emit_call_out(u, u->insn, u->offset, last);
-		return last;
+	const struct emitted_kind *kind = u->shape.kind < G_N_ELEMENTS(emitted_kinds)
+							  ? &emitted_kinds[u->shape.kind]
+							  : NULL;
+
+	if (!kind || !kind->emit) {
+		return emit_called_out(u);
 	}
-	}
+	kind->emit(u);
+	return kind->ends_block;
 }
 
 static void find_shapes(struct unit *u, bool sse)

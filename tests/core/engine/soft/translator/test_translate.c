@@ -202,16 +202,22 @@ static void test_privilege(void **state)
 	assert_int_equal(s->cpu->regs[X86_RAX], 500);
 }
 
-/* Supervisor code reads the user's memory with AC set, and not without. */
-static void test_access_prevention(void **state)
+/* All is the supervisor's but the page at DATA, and SMAP is on. */
+static void prevent_access(struct program *s)
 {
-	struct program *s = *state;
-
 	for (uint64_t page = 0; page < 0x1ff000; page += GUEST_PAGE_SIZE) {
 		program_map(s, page, page | (page == DATA ? 7 : 3));
 	}
 	cpu_set_cr4(s->cpu, s->cpu->cr4 | X86_CR4_SMAP);
 	cpu_update_mode(s->cpu);
+}
+
+/* Supervisor code reads the user's memory with AC set, and not without. */
+static void test_access_prevention(void **state)
+{
+	struct program *s = *state;
+
+	prevent_access(s);
 	LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
 			0x0f, 0x01, 0xcb, /* stac */
 			0xe8, 0xf3, 0x00, 0x00, 0x00, /* 8: call 0x100 */
@@ -233,11 +239,7 @@ static void test_access_prevention_in_block(void **state)
 {
 	struct program *s = *state;
 
-	for (uint64_t page = 0; page < 0x1ff000; page += GUEST_PAGE_SIZE) {
-		program_map(s, page, page | (page == DATA ? 7 : 3));
-	}
-	cpu_set_cr4(s->cpu, s->cpu->cr4 | X86_CR4_SMAP);
-	cpu_update_mode(s->cpu);
+	prevent_access(s);
 	LOAD(s, CODE, 0xb9, 0x64, 0x00, 0x00, 0x00, /* mov ecx, 100 */
 			0xbe, 0x00, 0x10, 0x06, 0x00, /* mov esi, DATA + 0x1000 */
 			0xbf, 0x00, 0x00, 0x06, 0x00, /* mov edi, DATA */
