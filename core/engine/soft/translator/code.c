@@ -145,7 +145,7 @@ static void emit_save(struct emitter *e)
 
 static void emit_restore(struct emitter *e)
 {
-	emit_load32(e, HOST_RAX, STATE(packed_flags));
+	emit_load16(e, HOST_RAX, STATE(packed_flags));
 	emit_flags_in(e);
 	for (unsigned reg = 0; reg < X86_REG_COUNT; reg++) {
 		if (code_home(reg) != HOST_NONE) {

@@ -13,7 +13,7 @@
  * A block has these entries. The far one takes the target's rip in r14 and sets page_rip; the stored one, behind that, is for jumps
  * inside a page that come with flags in packed_flags, calls; the near one is for other
  * jumps inside a page; it loads the XMM registers that the block reads before it writes them. The warm one is behind that, for
- * jumps that come with these registers loaded. Each vCPU has its own code; vCPU thread only.
+ * jumps that come with these registers loaded; so is the stored warm one, for those that have flags in packed_flags. Each vCPU has its own code; vCPU thread only.
  */
 #ifndef CORE_ENGINE_SOFT_TRANSLATOR_CODE_H
 #define CORE_ENGINE_SOFT_TRANSLATOR_CODE_H

@@ -138,6 +138,13 @@ void emit_store(struct emitter *emitter, struct host_rm rm, unsigned reg)
 	emit_simple(emitter, 0x89, true, reg, rm);
 }
 
+void emit_load16(struct emitter *emitter, unsigned reg, struct host_rm rm)
+{
+	const struct host_op movzx = {.map = INSN_MAP_0F, .opcode = 0xb7};
+
+	emit_op(emitter, &movzx, reg, rm);
+}
+
 void emit_load32(struct emitter *emitter, unsigned reg, struct host_rm rm)
 {
 	emit_simple(emitter, 0x8b, false, reg, rm);

@@ -102,6 +102,7 @@ void emit_op(struct emitter *emitter, const struct host_op *op, unsigned reg, st
 /* 64-bit MOV between a register and memory or a register, and its relatives. */
 void emit_load(struct emitter *emitter, unsigned reg, struct host_rm rm);
 void emit_store(struct emitter *emitter, struct host_rm rm, unsigned reg);
+void emit_load16(struct emitter *emitter, unsigned reg, struct host_rm rm); /* zero-extended */
 void emit_load32(struct emitter *emitter, unsigned reg, struct host_rm rm);
 void emit_store32(struct emitter *emitter, struct host_rm rm, unsigned reg);
 void emit_store_imm(struct emitter *emitter, struct host_rm rm, int32_t value);

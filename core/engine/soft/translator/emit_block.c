@@ -86,45 +86,84 @@ static void find_shapes(struct unit *u, bool sse)
 	}
 }
 
-/* Where flags go to packed_flags: see struct unit. */
-static int find_flags_stored(const struct unit *u)
-{
-	const struct block *block = u->block;
-	int last = block->count - 1;
-	uint32_t offset = u->offset + block->bytes - block->insns[last].length;
+/* Flags that so many looks into the TLB would keep in rax one after the other go to packed_flags once. */
+#define PARKED_LEAST 2
 
-	if (!insn_stores_flags(&block->insns[last], &u->shapes[last], offset)) {
-		return UNIT_NEVER;
+static bool looks_up(const struct unit *u, unsigned i)
+{
+	const struct merge_insn *planned = &u->plan.insns[i];
+
+	if (planned->merge != MERGE_NONE && u->plan.merges[planned->merge].first != i) {
+		return false;
 	}
-	for (int i = last; i-- > 0;) {
-		if (insn_touches_flags(&block->insns[i], &u->shapes[i])) {
-			return i;
-		}
+	switch ((enum shape_kind)u->shapes[i].kind) {
+	case SHAPE_MODRM:
+		return u->block->insns[i].is_memory;
+	case SHAPE_PUSH:
+	case SHAPE_POP:
+	case SHAPE_LEAVE:
+		return true;
+	default:
+		return false;
 	}
-	return UNIT_AT_ENTRY;
 }
 
-/* Which flags from before each instruction are needed by it or after it, in the host's. */
-static void find_live(struct unit *u)
+/* Whether flags may stay in packed_flags while the instruction is executed. */
+static bool leaves_flags(const struct unit *u, unsigned i)
 {
-	uint16_t needed = u->flags_stored_after == UNIT_NEVER ? X86_FLAGS_ARITH : 0;
+	return u->shapes[i].kind == SHAPE_JMP ||
+	       !insn_touches_flags(&u->block->insns[i], &u->shapes[i]);
+}
 
-	for (int i = u->block->count; i-- > 0;) {
+/*
+ * The instructions before end that leave the flags alone, back to the one returned. must: flags are to be in packed_flags behind
+ * them.
+ */
+static unsigned find_run(struct unit *u, unsigned end, uint16_t needed, bool must)
+{
+	unsigned start = must ? end - 1 : end, looks = 0;
+
+	while (start > 0 && leaves_flags(u, start - 1)) {
+		start--;
+	}
+	for (unsigned i = start; i < end; i++) {
+		looks += looks_up(u, i);
+	}
+	bool stored = must || (needed && looks >= PARKED_LEAST);
+	for (unsigned i = start; i < end; i++) {
+		u->stored[i] = stored;
+		u->needed[i] = stored ? 0 : needed;
+	}
+	return start;
+}
+
+/* Which flags from before each instruction are needed by it or after it, and where they are meanwhile: see struct unit. */
+static void find_flags(struct unit *u)
+{
+	const struct block *block = u->block;
+	unsigned last = block->count - 1u;
+	uint32_t offset = u->offset + block->bytes - block->insns[last].length;
+	bool must = insn_stores_flags(&block->insns[last], &u->shapes[last], offset);
+	uint16_t needed = X86_FLAGS_ARITH;
+
+	for (unsigned i = find_run(u, block->count, needed, must); i-- > 0;) {
 		const struct shape *shape = &u->shapes[i];
-		if (i == u->flags_stored_after) {
-			needed = X86_FLAGS_ARITH;
-		}
 		needed = (uint16_t)((needed & ~shape->flags_written) | shape->flags_read);
-		u->needed[i] = i > u->flags_stored_after ? 0 : needed;
+		u->needed[i] = needed;
+		u->stored[i] = false;
+		i = find_run(u, i, needed, false);
 	}
 }
 
 /* In front of each far entry. */
 struct header {
 	uint16_t xmms; /* loaded by the near entry */
-	/* Where the entries are, from the far one, and how what is at STORED_ENTRY gets to the near one when the block is dead. */
-	uint16_t near, warm, dead;
-	uint8_t pad[8];
+	/*
+	 * Where the entries are, from the far one, and how what comes with flags in packed_flags gets to the near one when the block is
+	 * dead.
+	 */
+	uint16_t near, warm, stored_warm, dead;
+	uint8_t pad[6];
 };
 
 /* Room at a near entry for the exit that block_emit_dead_end() makes of it. */
@@ -203,7 +242,7 @@ static uint8_t *emit_entries(struct unit *u, struct header *header, const uint8_
 
 	emit_page_rip(u);
 	assert(u->e->full || u->e->at - far_entry == STORED_ENTRY);
-	if (u->flags_stored_after == UNIT_AT_ENTRY) {
+	if (u->stored[0]) {
 		bypass = emit_jmp(u->e);
 	} else if (u->needed[0]) {
 		unit_emit_flags_load(u);
@@ -218,10 +257,21 @@ static uint8_t *emit_entries(struct unit *u, struct header *header, const uint8_
 	}
 	u->loaded = header->xmms;
 	header->warm = (uint16_t)(u->e->at - far_entry);
-	if (u->flags_stored_after == UNIT_AT_ENTRY) {
+	if (u->stored[0]) {
 		unit_emit_flags_store(u);
 	}
 	return bypass;
+}
+
+/* Flags to where they are while the instruction is executed. */
+static void emit_flags_move(struct unit *u, unsigned index)
+{
+	if (u->stored[index - 1] && !u->stored[index]) {
+		unit_emit_flags_load(u);
+	} else if (!u->stored[index - 1] && u->stored[index] &&
+			u->shapes[index - 1].kind != SHAPE_CALL_OUT) {
+		unit_emit_flags_store(u);
+	}
 }
 
 /* The instruction at u->offset, and what its slow paths come back to. True if the block ends here. */
@@ -243,9 +293,6 @@ static bool emit_at(struct unit *u, unsigned index)
 			u->slow[k].x87 = u->x87;
 		}
 	}
-	if ((int)index == u->flags_stored_after && u->shape.kind != SHAPE_CALL_OUT) {
-		unit_emit_flags_store(u);
-	}
 	u->offset += u->insn->length;
 	return false;
 }
@@ -264,6 +311,9 @@ static void emit_body(struct unit *u)
 {
 	for (unsigned i = 0; i < u->block->count; i++) {
 		unsigned merge = u->plan.insns[i].merge;
+		if (i > 0) {
+			emit_flags_move(u, i);
+		}
 		if (emit_at(u, i)) {
 			return;
 		}
@@ -289,6 +339,9 @@ static void emit_apart(struct unit *u, const struct slow_path *slow)
 	u->x87 = slow->x87_before;
 	u->x87_pointer = slow->x87_pointer;
 	for (unsigned i = slow->first; i <= slow->last; i++) {
+		if (i > slow->first) {
+			emit_flags_move(u, i);
+		}
 		if (emit_at(u, i)) {
 			return;
 		}
@@ -308,6 +361,24 @@ static void emit_slow_paths(struct unit *u)
 	}
 }
 
+/* What is not in front of the body, of the entries for jumps that come with flags in packed_flags. bypass: to the first, or NULL. */
+static void emit_stored_entries(struct unit *u, struct header *header, const uint8_t *far_entry,
+		uint8_t *bypass, const uint8_t *body)
+{
+	if (bypass) {
+		emit_here(u->e, bypass);
+		emit_xmm_loads(u, header->xmms);
+	} else if (!header->xmms) {
+		header->stored_warm = STORED_ENTRY;
+		return;
+	}
+	header->stored_warm = (uint16_t)(u->e->at - far_entry);
+	if (!bypass && u->needed[0]) {
+		unit_emit_flags_load(u);
+	}
+	emit_jmp_to(u->e, bypass ? body : far_entry + header->warm);
+}
+
 uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct block *block,
 		unsigned set, bool sse)
 {
@@ -318,24 +389,19 @@ uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct blo
 	unit_start(&u, code, emitter, block);
 	u.set = set;
 	find_shapes(&u, sse);
-	u.flags_stored_after = find_flags_stored(&u);
-	find_live(&u);
 	merge_plan(block, u.shapes, &u.plan);
+	find_flags(&u);
 	*header = (struct header){.xmms = entry_xmms(block, u.shapes)};
 	emitter->at = far_entry;
 	uint8_t *bypass = emit_entries(&u, header, far_entry);
 	const uint8_t *body = emitter->at;
 	emit_body(&u);
 	emit_slow_paths(&u);
-	if (bypass) {
-		emit_here(emitter, bypass);
-		emit_xmm_loads(&u, header->xmms);
-		emit_jmp_to(emitter, body);
-	}
-	/* The exit is not to overwrite how one gets to it. */
+	/* The exit is not to overwrite what leads to it. */
 	while (!emitter->full && emitter->at - far_entry < header->near + DEAD_END_MAX) {
 		emit8(emitter, NOP);
 	}
+	emit_stored_entries(&u, header, far_entry, bypass, body);
 	header->dead = (uint16_t)(emitter->at - far_entry);
 	unit_emit_flags_load(&u);
 	emit_jmp_to(emitter, far_entry + header->near);
@@ -357,6 +423,8 @@ const uint8_t *block_entry_of(struct code *code, const uint8_t *far_entry, enum 
 	switch (which) {
 	case BLOCK_ENTRY_STORED:
 		return far_entry + STORED_ENTRY;
+	case BLOCK_ENTRY_STORED_WARM:
+		return far_entry + header.stored_warm;
 	case BLOCK_ENTRY_NEAR:
 		return far_entry + header.near;
 	case BLOCK_ENTRY_WARM:
@@ -372,9 +440,12 @@ void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry)
 	struct header header = header_of(code_writable(code, far_entry));
 	struct code_site description = code_site_at(site);
 	bool warm = !(header.xmms & ~description.xmms);
-	enum block_entry entry = description.flags_stored ? BLOCK_ENTRY_STORED
-				 : warm			  ? BLOCK_ENTRY_WARM
-							  : BLOCK_ENTRY_NEAR;
+	/* With nothing to load the stored entry is as good and has no jump. */
+	bool stored_warm = warm && header.xmms;
+	enum block_entry entry = description.flags_stored
+						 ? (stored_warm ? BLOCK_ENTRY_STORED_WARM
+								: BLOCK_ENTRY_STORED)
+						 : (warm ? BLOCK_ENTRY_WARM : BLOCK_ENTRY_NEAR);
 	const uint8_t *target = block_entry_of(code, far_entry, entry);
 	int32_t distance = (int32_t)(target - (code_executable(code, site) + 4));
 
@@ -402,4 +473,5 @@ void block_emit_dead_end(struct code *code, const struct block *block, uint8_t *
 		redirect(far_entry + header.warm, near_entry);
 	}
 	redirect(far_entry + STORED_ENTRY, far_entry + header.dead);
+	redirect(far_entry + header.stored_warm, far_entry + header.dead);
 }

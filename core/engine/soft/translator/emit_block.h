@@ -17,6 +17,7 @@ uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct blo
 enum block_entry {
 	BLOCK_ENTRY_FAR,
 	BLOCK_ENTRY_STORED,
+	BLOCK_ENTRY_STORED_WARM,
 	BLOCK_ENTRY_NEAR,
 	BLOCK_ENTRY_WARM,
 	BLOCK_ENTRIES,

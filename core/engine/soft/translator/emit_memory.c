@@ -131,16 +131,18 @@ void unit_emit_flags_store(struct unit *u)
 {
 	const struct host_op store16 = {.opcode = 0x89, .opsize = true};
 
-	unit_emit_flags_out(u);
+	emit_store(u->e, host_register(HOST_R15), HOST_RAX);
+	emit_flags_out(u->e);
 	emit_op(u->e, &store16, HOST_RAX, STATE(packed_flags));
-	emit_load(u->e, HOST_RAX, STATE(scratch[1]));
+	emit_store(u->e, host_register(HOST_RAX), HOST_R15);
 }
 
 void unit_emit_flags_load(struct unit *u)
 {
-	emit_store(u->e, STATE(scratch[1]), HOST_RAX);
-	emit_load32(u->e, HOST_RAX, STATE(packed_flags));
-	unit_emit_flags_in(u);
+	emit_store(u->e, host_register(HOST_R15), HOST_RAX);
+	emit_load16(u->e, HOST_RAX, STATE(packed_flags));
+	emit_flags_in(u->e);
+	emit_store(u->e, host_register(HOST_RAX), HOST_R15);
 }
 
 static size_t tlb_offset(const struct unit *u, bool write)

@@ -291,14 +291,13 @@ static void report_field(const struct field *field, const uint8_t *a, const uint
 /* All ways in turn, whatever the guest does; the same one for another attempt. */
 static enum block_entry begin_of(const struct lockstep *lockstep)
 {
-	_Static_assert(BLOCK_ENTRIES == 4, "two bits");
-
-	return (enum block_entry)(lockstep->turn >> 62);
+	return (enum block_entry)((lockstep->turn >> 32) * BLOCK_ENTRIES >> 32);
 }
 
 static void report_code(const struct cpu *cpu, const struct lockstep *lockstep)
 {
-	static const char *const entries[BLOCK_ENTRIES] = {"far", "stored", "near", "warm"};
+	static const char *const entries[BLOCK_ENTRIES] = {
+			"far", "stored", "stored warm", "near", "warm"};
 	const struct block *block = lockstep->block;
 	g_autoptr(GString) text = g_string_new(NULL);
 	unsigned at = 0;

@@ -236,7 +236,7 @@ void translator_run_alone(struct translator *translator, const uint8_t *far_entr
 	cpu->jumps = translator->jumps[current_set(cpu)];
 	cpu->page_rip = cpu->rip & ~(GUEST_PAGE_SIZE - 1);
 	const uint8_t *entry = block_entry_of(translator->code, far_entry, begin);
-	if (begin == BLOCK_ENTRY_WARM) {
+	if (begin == BLOCK_ENTRY_WARM || begin == BLOCK_ENTRY_STORED_WARM) {
 		load_xmms(cpu);
 	}
 	(void)code_run(translator->code, cpu, entry);

@@ -36,8 +36,6 @@ enum unit_condition {
 
 #define UNIT_SLOW_PATHS 4 /* that an instruction has at most */
 #define UNIT_NO_OFFSET UINT32_MAX
-#define UNIT_AT_ENTRY (-1)
-#define UNIT_NEVER BLOCK_MAX_INSNS
 
 /* A way out of the straight line: the instruction is executed by the interpreter's function. */
 struct slow_path {
@@ -67,10 +65,11 @@ struct unit {
 	struct shape shapes[BLOCK_MAX_INSNS];
 	uint16_t needed[BLOCK_MAX_INSNS]; /* flags from before each instruction that it or later ones need */
 	/*
-	 * Where the block is left by the table of targets: flags are in packed_flags after the last instruction that touches
-	 * them, at this index, or from the start at UNIT_AT_ENTRY. UNIT_NEVER: they stay in the host's.
+	 * Flags are in packed_flags, not in the host's, while the instruction is executed: where it and its neighbours leave them
+	 * alone but look into the TLB, and behind the last instruction that touches them if the block is left by the table of
+	 * targets.
 	 */
-	int flags_stored_after;
+	bool stored[BLOCK_MAX_INSNS];
 	struct merge_plan plan;
 	unsigned index; /* of insn */
 	bool apart; /* operands are not checked together */
@@ -115,14 +114,14 @@ void unit_add_slow(struct unit *u, uint8_t *from, bool flags_in_rax);
 void unit_emit_flags_out(struct unit *u);
 void unit_emit_flags_in(struct unit *u);
 
-/* The flags to packed_flags, and back. */
+/* The flags to packed_flags, and back. Use r15. */
 void unit_emit_flags_store(struct unit *u);
 void unit_emit_flags_load(struct unit *u);
 
-/* Whether they are there after the instruction under way. */
+/* Whether they are there while the instruction under way is executed. */
 static inline bool unit_flags_stored(const struct unit *u)
 {
-	return (int)u->index > u->flags_stored_after;
+	return u->stored[u->index];
 }
 
 /* Where the host has the memory operand: near r14. Uses r15. */

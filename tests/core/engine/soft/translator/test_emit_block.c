@@ -299,6 +299,50 @@ static void test_near_blocks(void **state)
 	g_free(twins);
 }
 
+/* Flags that wait while several looks into the TLB are made: writers, readers, and mostly loads and stores between them. */
+static unsigned waiting_insn(struct differ *differ, uint64_t rip, uint8_t *bytes)
+{
+	static const uint8_t writers[] = {0x01, 0x29, 0x31, 0x39, 0x85};
+	static const uint8_t readers[] = {0x11, 0x19};
+	unsigned a = (unsigned)differ_below(differ, 16), b = (unsigned)differ_below(differ, 16);
+	int disp = (int)differ_below(differ, 64) - 32;
+
+	(void)rip;
+	switch (differ_below(differ, 8)) {
+	case 0:
+		return with_modrm(bytes, writers[differ_below(differ, sizeof(writers))], a, b, 0);
+	case 1:
+		return with_modrm(bytes, 0xff, differ_below(differ, 2), a, 0); /* inc, dec */
+	case 2:
+		return with_modrm(bytes, readers[differ_below(differ, 2)], a, b, 0);
+	case 3:
+		memcpy(bytes, "\x0f\x40\xc1", 3); /* cmovcc eax, ecx */
+		bytes[1] |= (uint8_t)differ_below(differ, 16);
+		return 3;
+	case 4:
+		return push_or_pop(differ, bytes);
+	default:
+		return with_modrm(bytes, differ_below(differ, 2) ? 0x89 : 0x8b, a, b,
+				disp ? disp : 8);
+	}
+}
+
+static void test_waiting_flags(void **state)
+{
+	struct twins *twins = g_new0(struct twins, 1);
+	struct differ *differ = &twins->differ;
+
+	(void)state;
+	start(differ);
+	twins->addresses = true;
+	twins_run(twins, waiting_insn, 60000);
+	stop(differ);
+	assert_int_equal(differ->differences, 0);
+	assert_true(differ->cases > 50000);
+	assert_true(differ->cases - differ->faults > 10000);
+	g_free(twins);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +353,7 @@ int main(void)
 			cmocka_unit_test(test_addresses),
 			cmocka_unit_test(test_blocks),
 			cmocka_unit_test(test_near_blocks),
+			cmocka_unit_test(test_waiting_flags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
