@@ -8,12 +8,16 @@
  */
 #include "display/displays.h"
 
+#include "core/base/log.h"
 #include "core/base/thread.h"
 #include "display/egl.h"
 #include "display/sdl_input.h"
 #include "display/sdl_picture.h"
 
 #include <SDL2/SDL.h>
+#ifdef HAVE_X11
+#include <X11/Xlib.h>
+#endif
 #include <epoxy/gl.h>
 #include <string.h>
 
@@ -525,10 +529,27 @@ static const char *video_driver(void)
 	return x11 ? "x11" : wayland ? "wayland" : "kmsdrm";
 }
 
+#ifdef HAVE_X11
+/*
+ * Xlib would end the program. SDL wakes its thread by an event to a window that may just have been destroyed.
+ */
+static int note_x_error(Display *x, XErrorEvent *event)
+{
+	char text[80];
+
+	XGetErrorText(x, event->error_code, text, sizeof(text));
+	log_info("display sdl: X error in request %u: %s", event->request_code, text);
+	return 0;
+}
+#endif
+
 static bool start_video(GError **error)
 {
 	bool chosen = g_getenv("SDL_VIDEODRIVER") != NULL;
 
+#ifdef HAVE_X11
+	XSetErrorHandler(note_x_error);
+#endif
 	set_hints();
 	if (!chosen && video_driver()) {
 		(void)SDL_SetHint(SDL_HINT_VIDEODRIVER, video_driver());
