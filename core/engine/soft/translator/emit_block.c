@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/soft/translator/emit_block.h"
 
-#include "core/engine/soft/translator/unit.h"
+#include "core/engine/soft/translator/live_xmms.h"
 
 static void emit_read_cr2(struct unit *u)
 {
@@ -183,20 +183,6 @@ static void emit_page_rip(struct unit *u)
 	emit8(u->e, 0xb6);
 	emit32(u->e, (uint32_t) - (int32_t)u->offset);
 	emit_store(u->e, STATE(page_rip), HOST_R14);
-}
-
-/* XMM registers that are read before they are written, up to where they may have to be loaded again. */
-static uint16_t entry_xmms(const struct block *block, const struct shape *shapes)
-{
-	unsigned needed = 0, written = 0;
-
-	for (unsigned i = 0; i < block->count && shapes[i].kind != SHAPE_CALL_OUT; i++) {
-		unsigned reads = 0, writes = 0;
-		insn_xmms(&block->insns[i], &shapes[i], &reads, &writes);
-		needed |= reads & ~written;
-		written |= writes;
-	}
-	return (uint16_t)needed;
 }
 
 /* The large tables are filled in as far as they are used. */
@@ -391,7 +377,7 @@ uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct blo
 	find_shapes(&u, sse);
 	merge_plan(block, u.shapes, &u.plan);
 	find_flags(&u);
-	*header = (struct header){.xmms = entry_xmms(block, u.shapes)};
+	*header = (struct header){.xmms = sse ? live_xmms(&u) : 0};
 	emitter->at = far_entry;
 	uint8_t *bypass = emit_entries(&u, header, far_entry);
 	const uint8_t *body = emitter->at;
@@ -433,6 +419,11 @@ const uint8_t *block_entry_of(struct code *code, const uint8_t *far_entry, enum 
 	default:
 		return far_entry;
 	}
+}
+
+uint16_t block_entry_xmms(struct code *code, const uint8_t *far_entry)
+{
+	return header_of(code_writable(code, far_entry)).xmms;
 }
 
 void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry)

@@ -26,6 +26,9 @@ enum block_entry {
 /* The entry of a translation with this far entry (executable view, as what is returned). */
 const uint8_t *block_entry_of(struct code *code, const uint8_t *far_entry, enum block_entry which);
 
+/* XMM registers that its warm entries have loaded. */
+uint16_t block_entry_xmms(struct code *code, const uint8_t *far_entry);
+
 /* Makes the jump at site (writable view) lead to the translation with this far entry (executable view). */
 void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry);
 

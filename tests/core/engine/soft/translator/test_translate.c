@@ -495,6 +495,29 @@ static void test_vectors_in_loop(void **state)
 	assert_int_equal(le16_load(s->cpu->fx.xmm[0]), 0x10000 - 5000);
 }
 
+/* Vectors that one block of a loop uses, another leaves alone, and a third changes by what is called out. */
+static void test_vectors_between_blocks(void **state)
+{
+	struct program *s = *state;
+
+	set_vectors(s);
+	memset(s->cpu->fx.xmm, 0, sizeof(s->cpu->fx.xmm));
+	s->cpu->fx.xmm[1][0] = 1;
+	LOAD(s, CODE, 0xb9, 0xe8, 0x03, 0x00, 0x00, /* mov ecx, 1000 */
+			0x0f, 0xae, 0x06, /* fxsave [rsi] */
+			0x66, 0x0f, 0xd4, 0xc1, /* 8: paddq xmm0, xmm1 */
+			0xf6, 0xc1, 0x03, /* test cl, 3 */
+			0x75, 0x03, /* jnz 20 */
+			0x0f, 0xae, 0x0e, /* fxrstor [rsi] */
+			0xff, 0xc9, /* 20: dec ecx */
+			0x75, 0xf0, /* jnz 8 */
+			STOP); /* 24 */
+	program_run(s, X86_VECTOR_UD, CODE + 24);
+	assert_int_equal(le16_load(s->cpu->fx.xmm[0]), 3);
+	assert_int_equal(le16_load(s->cpu->fx.xmm[1]), 1);
+	program_assert_translated(s, CODE + 20);
+}
+
 static void test_no_vectors(void **state)
 {
 	struct program *s = *state;
@@ -656,6 +679,7 @@ int main(void)
 			PROGRAM_TEST(test_single_step),
 			PROGRAM_TEST(test_vector_exceptions),
 			PROGRAM_TEST(test_vectors_in_loop),
+			PROGRAM_TEST(test_vectors_between_blocks),
 			PROGRAM_TEST(test_no_vectors),
 			PROGRAM_TEST(test_x87_exceptions),
 			PROGRAM_TEST(test_return_after_x87),

@@ -112,6 +112,9 @@ struct block *block_at(const struct cpu *cpu)
 	memset(block, 0, sizeof(*block));
 	block->physical = cpu->rip;
 	block->mode = INSN_MODE_64;
+	for (unsigned i = 0; i < BLOCK_SUCCESSORS; i++) {
+		block->successor_delta[i] = BLOCK_NO_DELTA;
+	}
 	return block;
 }
 
