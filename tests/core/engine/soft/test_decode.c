@@ -4,10 +4,9 @@
 #include "core/engine/soft/decode.h"
 #include "core/engine/x86.h"
 #include "tests/core/engine/soft/decode_oracle.h"
+#include "tests/core/engine/soft/real_code.h"
 
-#include <elf.h>
 #include <inttypes.h>
-#include <link.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -586,45 +585,26 @@ static void test_random(void **state)
 	}
 }
 
-/* One instruction after the other through the executable segments of an ELF file. */
-static void sweep_file(const char *path)
+/* One instruction after the other. */
+static void sweep_segment(const uint8_t *bytes, size_t size, uint64_t address, void *data)
 {
-	g_autoptr(GMappedFile) file = g_mapped_file_new(path, false, NULL);
-	const uint8_t *data = file ? (const uint8_t *)g_mapped_file_get_contents(file) : NULL;
-	size_t size = file ? g_mapped_file_get_length(file) : 0;
-	struct decode_oracle oracle;
-	Elf64_Ehdr elf;
+	struct decode_oracle *oracle = data;
 
-	if (size < sizeof(elf) || memcmp(data, ELFMAG, SELFMAG) != 0) {
-		print_message("%s: not there\n", path);
-		return;
+	(void)address;
+	for (size_t at = 0; at < size;) {
+		at += decode_oracle_check(oracle, bytes + at, size - at);
 	}
-	memcpy(&elf, data, sizeof(elf));
-	decode_oracle_init(&oracle, INSN_MODE_64);
-	for (size_t i = 0; i < elf.e_phnum; i++) {
-		Elf64_Phdr segment;
-
-		memcpy(&segment, data + elf.e_phoff + i * sizeof(segment), sizeof(segment));
-		if (segment.p_type != PT_LOAD || !(segment.p_flags & PF_X)) {
-			continue;
-		}
-		for (size_t at = 0; at < segment.p_filesz;) {
-			at += decode_oracle_check(&oracle, data + segment.p_offset + at,
-					segment.p_filesz - at);
-		}
-	}
-	print_message("%s: ", path);
-	assert_agreed(&oracle);
 }
 
-static int sweep_object(struct dl_phdr_info *info, size_t size, void *data)
+static void sweep_file(const char *path, void *data)
 {
-	(void)size;
+	struct decode_oracle oracle;
+
 	(void)data;
-	if (info->dlpi_name[0] == '/') {
-		sweep_file(info->dlpi_name);
-	}
-	return 0;
+	decode_oracle_init(&oracle, INSN_MODE_64);
+	assert_true(real_code_visit(path, sweep_segment, &oracle));
+	print_message("%s: ", path);
+	assert_agreed(&oracle);
 }
 
 /*
@@ -633,17 +613,10 @@ static int sweep_object(struct dl_phdr_info *info, size_t size, void *data)
  */
 static void test_real_code(void **state)
 {
-	static const char *const drivers[] = {
-			"/usr/lib/x86_64-linux-gnu/dri/swrast_dri.so",
-			"/usr/lib64/dri/swrast_dri.so",
-	};
-
 	(void)state;
-	sweep_file("/proc/self/exe");
-	(void)dl_iterate_phdr(sweep_object, NULL);
-	for (size_t i = 0; i < G_N_ELEMENTS(drivers); i++) {
-		sweep_file(drivers[i]);
-	}
+	sweep_file("/proc/self/exe", NULL);
+	real_code_libraries(sweep_file, NULL);
+	real_code_drivers(sweep_file, NULL);
 }
 
 int main(void)
