@@ -186,7 +186,8 @@ void differ_start(struct differ *differ)
 	assert_non_null(differ->oracle);
 	differ->data = oracle_data_address(differ->oracle);
 	differ->code = oracle_code_address(differ->oracle);
-	differ->memory = g_malloc0(ORACLE_DATA_SIZE);
+	differ->memory = aligned_alloc(ORACLE_PAGE_SIZE, ORACLE_DATA_SIZE);
+	assert_non_null(differ->memory);
 	differ->fake = fake_machine_create();
 	fake_machine_add(differ->fake, differ->data, 2 * ORACLE_PAGE_SIZE, differ->memory, true);
 	fake_machine_add(differ->fake, differ->data + ORACLE_PAGE_RO * ORACLE_PAGE_SIZE,
@@ -202,7 +203,7 @@ void differ_stop(struct differ *differ)
 {
 	fake_machine_destroy(differ->fake);
 	oracle_destroy(differ->oracle);
-	g_free(differ->memory);
+	free(differ->memory);
 }
 
 static bool is_string(const struct insn *insn)

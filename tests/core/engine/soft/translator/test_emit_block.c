@@ -22,7 +22,7 @@ static bool execute_translated(struct differ *differ, const uint8_t *bytes, size
 	if (!entry) {
 		return fake_machine_execute(differ->fake, bytes, len);
 	}
-	return run_translation(cpu, entry);
+	return run_translation(cpu, entry, BLOCK_ENTRY_FAR);
 }
 
 static void start(struct differ *differ)

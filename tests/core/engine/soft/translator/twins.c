@@ -4,9 +4,9 @@
 #include "tests/harness/test.h"
 
 #include "core/engine/soft/exec.h"
+#include "core/engine/soft/exec_integer.h"
 #include "core/engine/soft/mxcsr.h"
 #include "core/engine/soft/operand.h"
-#include "core/engine/soft/translator/emit_block.h"
 #include "core/engine/soft/translator/shape.h"
 
 #include <inttypes.h>
@@ -26,6 +26,10 @@ struct translated {
 	struct code *code;
 	struct jump *jumps;
 	uint64_t blocks;
+	const uint8_t *last; /* far entry of the last translation, executable view */
+	size_t last_len;
+	size_t stubs; /* bytes of what is shared by all of them */
+	uint64_t noise; /* random numbers, the last one */
 };
 
 static struct translated translated;
@@ -37,8 +41,10 @@ void translated_start(struct cpu *cpu)
 	translated.jumps = g_new0(struct jump, JUMPS);
 	translated.jumps[0].target = 1;
 	translated.blocks = 0;
+	translated.stubs = code_used(translated.code);
 	cpu->self = cpu;
 	cpu->jumps = translated.jumps;
+	cpu->jumps_of[TLB_USER] = translated.jumps;
 	code_set_gs(cpu);
 }
 
@@ -51,6 +57,18 @@ void translated_stop(void)
 uint64_t translated_blocks(void)
 {
 	return translated.blocks;
+}
+
+const uint8_t *translated_stubs(size_t *ret_len)
+{
+	*ret_len = translated.stubs;
+	return code_base(translated.code);
+}
+
+const uint8_t *translated_last(size_t *ret_len)
+{
+	*ret_len = translated.last_len;
+	return translated.last;
 }
 
 /* The far entry of a translation, as the processor would run it. */
@@ -70,17 +88,96 @@ const uint8_t *translate(struct cpu *cpu, const struct block *block)
 	}
 	code_end(translated.code, &emitter);
 	translated.blocks++;
-	return code_executable(translated.code, entry);
+	translated.last = code_executable(translated.code, entry);
+	translated.last_len = (size_t)(emitter.at - entry);
+	return translated.last;
 }
 
-/* Runs it, up to where another block begins. False with cpu->fault if it faulted. */
-bool run_translation(struct cpu *cpu, const uint8_t *entry)
+static uint64_t noise(void)
+{
+	translated.noise = translated.noise * UINT64_C(6364136223846793005) +
+			   UINT64_C(1442695040888963407);
+	return translated.noise;
+}
+
+static void load_xmms(const uint8_t xmms[16][16])
+{
+#define LOAD(n) "movups " #n "*16(%0), %%xmm" #n "\n\t"
+	__asm__ volatile(LOAD(0) LOAD(1) LOAD(2) LOAD(3) LOAD(4) LOAD(5) LOAD(6) LOAD(7) LOAD(
+			8) LOAD(9) LOAD(10) LOAD(11) LOAD(12) LOAD(13) LOAD(14) LOAD(15)
+			 :
+			 : "r"(xmms), "m"(*(const uint8_t(*)[16][16])xmms));
+#undef LOAD
+}
+
+static bool is_warm(enum block_entry entry)
+{
+	return entry == BLOCK_ENTRY_WARM || entry == BLOCK_ENTRY_STORED_WARM;
+}
+
+static bool takes_host_flags(enum block_entry entry)
+{
+	return entry == BLOCK_ENTRY_WARM || entry == BLOCK_ENTRY_NEAR;
+}
+
+/*
+ * Code that leads to an entry as jumps from other blocks do: flags are in the host's or in packed_flags, and something else in the
+ * other of the two.
+ */
+static const uint8_t *emit_beginning(const uint8_t *far_entry, enum block_entry begin)
+{
+	const struct host_op store = {.opcode = 0xc7,
+			.opsize = true,
+			.imm_size = 2,
+			.imm = flags_pack(noise() >> 32 & X86_FLAGS_ARITH)};
+	const uint8_t *entry = block_entry_of(translated.code, far_entry, begin);
+	struct emitter emitter;
+
+	/* For this time only: the next translation overwrites it. */
+	if (!code_begin(translated.code, &emitter)) {
+		return entry;
+	}
+	const uint8_t *from = emitter.at;
+	if (takes_host_flags(begin)) {
+		emit_op(&emitter, &store, 0, host_state(offsetof(struct cpu, packed_flags)));
+	} else {
+		emit_mov_imm(&emitter, HOST_R15, noise());
+		emit_alu_imm(&emitter, 0, HOST_R15, (int32_t)(noise() >> 32));
+	}
+	emit_jmp_to(&emitter, code_writable(translated.code, entry));
+	return code_executable(translated.code, from);
+}
+
+static enum block_entry random_entry(struct differ *differ)
+{
+	enum block_entry entry;
+
+	do {
+		entry = (enum block_entry)differ_below(differ, BLOCK_ENTRIES);
+	} while (TWINS_FEWER_ENTRIES && is_warm(entry));
+	return entry;
+}
+
+static void enter(struct cpu *cpu, const uint8_t *far_entry, enum block_entry begin)
+{
+	const uint8_t *entry = emit_beginning(far_entry, begin);
+	uint8_t others[16][16];
+
+	memset(others, (uint8_t)noise(), sizeof(others));
+	if (begin != BLOCK_ENTRY_FAR) {
+		cpu->page_rip = cpu->rip & ~(GUEST_PAGE_SIZE - 1);
+	}
+	load_xmms(is_warm(begin) ? cpu->fx.xmm : others);
+	(void)code_run(translated.code, cpu, entry);
+}
+
+bool run_translation(struct cpu *cpu, const uint8_t *far_entry, enum block_entry begin)
 {
 	if (sigsetjmp(cpu->unwind, 0) != 0) {
 		mxcsr_take_out(cpu);
 		return false;
 	}
-	(void)code_run(translated.code, cpu, entry);
+	enter(cpu, far_entry, begin);
 	if (!linear_is_canonical(cpu->rip)) {
 		int64_t branch = (int64_t)cpu->branch;
 		cpu->regs[X86_RSP] -= (uint64_t)(branch >> 16);
@@ -127,13 +224,13 @@ void block_add(struct block *block, const uint8_t *bytes, size_t len)
 	block->bytes = (uint16_t)(block->bytes + insn->length);
 }
 
-/* Runs a block as the run loop does. */
-static void execute_block(struct cpu *cpu, const struct block *block)
+/* Runs a block from its instruction at cpu->rip as the run loop does. */
+static void execute_block(struct cpu *cpu, const struct block *block, unsigned first)
 {
 	uint64_t rip = cpu->rip;
 
-	cpu->next_rip = rip + block->bytes;
-	for (unsigned i = 0; i < block->count; i++) {
+	cpu->next_rip = block->physical + block->bytes;
+	for (unsigned i = first; i < block->count; i++) {
 		cpu->rip = rip;
 		block->insns[i].exec(cpu, &block->insns[i]);
 		rip += block->insns[i].length;
@@ -141,12 +238,12 @@ static void execute_block(struct cpu *cpu, const struct block *block)
 	cpu->rip = cpu->next_rip;
 }
 
-static bool run_interpreted(struct cpu *cpu, const struct block *block)
+static bool run_interpreted(struct cpu *cpu, const struct block *block, unsigned first)
 {
 	if (sigsetjmp(cpu->unwind, 0) != 0) {
 		return false;
 	}
-	execute_block(cpu, block);
+	execute_block(cpu, block, first);
 	return true;
 }
 
@@ -162,7 +259,18 @@ static void take_outcome(struct twins *twins, bool ok, struct outcome *ret_outco
 	ret_outcome->vector = cpu->fault.vector;
 	ret_outcome->error = cpu->fault.error;
 	ret_outcome->fx = cpu->fx;
+	memcpy(ret_outcome->ymm_high, cpu->ymm_high, sizeof(cpu->ymm_high));
 	memcpy(ret_outcome->memory, twins->differ.memory, ORACLE_DATA_SIZE);
+}
+
+static uint64_t insn_offset(const struct block *block, unsigned index)
+{
+	uint64_t offset = 0;
+
+	for (unsigned i = 0; i < index; i++) {
+		offset += block->insns[i].length;
+	}
+	return offset;
 }
 
 static unsigned insn_at(const struct block *block, uint64_t rip)
@@ -213,8 +321,9 @@ static bool same_outcome(struct twins *twins, const struct block *block)
 	return a->ok == b->ok && a->rip == b->rip && ((a->rflags ^ b->rflags) & flags) == 0 &&
 	       memcmp(a->regs, b->regs, sizeof(a->regs)) == 0 && a->vector == b->vector &&
 	       a->error == b->error && a->cr2 == b->cr2 && a->fx.mxcsr == b->fx.mxcsr &&
-	       memcmp(a->fx.xmm, b->fx.xmm, sizeof(a->fx.xmm)) == 0 && same_x87(&a->fx, &b->fx) &&
-	       memcmp(a->memory, b->memory, ORACLE_DATA_SIZE) == 0;
+	       memcmp(a->fx.xmm, b->fx.xmm, sizeof(a->fx.xmm)) == 0 &&
+	       memcmp(a->ymm_high, b->ymm_high, sizeof(a->ymm_high)) == 0 &&
+	       same_x87(&a->fx, &b->fx) && memcmp(a->memory, b->memory, ORACLE_DATA_SIZE) == 0;
 }
 
 static void report_x87(const struct cpu_fx *a, const struct cpu_fx *b)
@@ -247,6 +356,7 @@ static void report_twins(struct twins *twins, const struct block *block, const u
 		}
 		fprintf(stderr, "\n");
 	}
+	fprintf(stderr, "begun at entry %u\n", twins->begin);
 	fprintf(stderr,
 			"interpreted, translated: ok %d %d, vector %u %u, error %x %x, cr2 %" PRIx64
 			" %" PRIx64 "\n",
@@ -263,6 +373,9 @@ static void report_twins(struct twins *twins, const struct block *block, const u
 	for (unsigned i = 0; i < 16; i++) {
 		if (memcmp(a->fx.xmm[i], b->fx.xmm[i], 16) != 0) {
 			fprintf(stderr, "xmm%u differs\n", i);
+		}
+		if (memcmp(a->ymm_high[i], b->ymm_high[i], 16) != 0) {
+			fprintf(stderr, "the upper half of ymm%u differs\n", i);
 		}
 	}
 	for (unsigned i = 0, shown = 0; i < ORACLE_DATA_SIZE && shown < 16; i++) {
@@ -282,12 +395,30 @@ static void put_state(struct twins *twins, const struct outcome *state)
 	cpu->rip = state->rip;
 	cpu->rflags = state->rflags;
 	cpu->fx = state->fx;
+	memcpy(cpu->ymm_high, state->ymm_high, sizeof(cpu->ymm_high));
 	memcpy(twins->differ.memory, state->memory, ORACLE_DATA_SIZE);
 	cpu->cr2 = cpu->fault.error = cpu->fault.vector = 0;
 }
 
-/* Runs the block both ways from the same state. */
-static void compare_block(struct twins *twins, const struct block *block, const uint8_t *bytes)
+/*
+ * Translated code may be left in the middle of the block, after an instruction that changes which translations hold: then the
+ * rest is interpreted. The middle may be where the block leads to, too.
+ */
+static bool run_translated(struct twins *twins, const struct block *block, const uint8_t *entry)
+{
+	struct cpu *cpu = twins->differ.fake->cpu;
+	bool ok = run_translation(cpu, entry, twins->begin);
+	unsigned left = insn_at(block, cpu->rip);
+	bool same = twins->interpreted.ok && twins->interpreted.rip == cpu->rip;
+
+	if (!ok || same || left == 0 || insn_offset(block, left) != cpu->rip - block->physical) {
+		return ok;
+	}
+	twins->finished++;
+	return run_interpreted(cpu, block, left);
+}
+
+bool twins_compare(struct twins *twins, const struct block *block, const uint8_t *bytes)
 {
 	struct differ *differ = &twins->differ;
 	struct cpu *cpu = differ->fake->cpu;
@@ -295,21 +426,28 @@ static void compare_block(struct twins *twins, const struct block *block, const 
 
 	if (!entry) {
 		twins->refused++;
-		return;
+		return false;
 	}
 	take_outcome(twins, true, &twins->before);
 	put_state(twins, &twins->before);
-	take_outcome(twins, run_interpreted(cpu, block), &twins->interpreted);
+	take_outcome(twins, run_interpreted(cpu, block, 0), &twins->interpreted);
 	put_state(twins, &twins->before);
 	if (differ_below(differ, 4) == 0) {
 		mmu_flush_all(cpu);
 	}
-	take_outcome(twins, run_translation(cpu, entry), &twins->translated);
+	/* Whether a look at the tables of targets follows what is called out last. */
+	if (differ_below(differ, 2)) {
+		cpu->jumps_epoch[1] = cpu->fetch_epoch[1];
+	}
+	twins->begin = random_entry(differ);
+	twins->begun[twins->begin]++;
+	take_outcome(twins, run_translated(twins, block, entry), &twins->translated);
 	differ->cases++;
 	differ->faults += !twins->interpreted.ok;
 	if (!same_outcome(twins, block)) {
 		report_twins(twins, block, bytes);
 	}
+	return twins->interpreted.ok;
 }
 
 /* Any numbers, any stack, any rounding and precision; all exceptions masked. */
@@ -336,26 +474,11 @@ static void random_x87(struct differ *differ, struct cpu_fx *fx)
 	}
 }
 
-static void random_block(struct twins *twins, random_insn_fn *random_insn)
+void twins_random_state(struct twins *twins)
 {
 	struct differ *differ = &twins->differ;
 	struct cpu *cpu = differ->fake->cpu;
-	unsigned count = 2 + (unsigned)differ_below(differ, 7), len = 0;
-	uint8_t bytes[16 * 32];
-	struct block *block;
 
-	cpu->rip = differ->code + differ_below(differ, 0x700);
-	block = block_at(cpu);
-	while (block->count < count) {
-		unsigned part = random_insn(differ, cpu->rip + len, &bytes[len]);
-		if (part) {
-			block_add(block, &bytes[len], part);
-			len += part;
-			if (block->insns[block->count - 1].flags & INSN_FLAG_ENDS_BLOCK) {
-				break;
-			}
-		}
-	}
 	for (unsigned i = 0; i < X86_REG_COUNT; i++) {
 		cpu->regs[i] = twins->addresses || differ_below(differ, 3) ? differ_address(differ)
 									   : differ_value(differ);
@@ -377,7 +500,30 @@ static void random_block(struct twins *twins, random_insn_fn *random_insn)
 	if (twins->x87) {
 		random_x87(differ, &cpu->fx);
 	}
-	compare_block(twins, block, bytes);
+}
+
+static void random_block(struct twins *twins, random_insn_fn *random_insn)
+{
+	struct differ *differ = &twins->differ;
+	struct cpu *cpu = differ->fake->cpu;
+	unsigned count = 2 + (unsigned)differ_below(differ, 7), len = 0;
+	uint8_t bytes[16 * 32];
+	struct block *block;
+
+	cpu->rip = differ->code + differ_below(differ, 0x700);
+	block = block_at(cpu);
+	while (block->count < count) {
+		unsigned part = random_insn(differ, cpu->rip + len, &bytes[len]);
+		if (part) {
+			block_add(block, &bytes[len], part);
+			len += part;
+			if (block->insns[block->count - 1].flags & INSN_FLAG_ENDS_BLOCK) {
+				break;
+			}
+		}
+	}
+	twins_random_state(twins);
+	(void)twins_compare(twins, block, bytes);
 }
 
 /* A page that is decoded from: stores into it take the slow path and are reported. */
@@ -390,17 +536,22 @@ static void decode_somewhere(struct differ *differ)
 	}
 }
 
-void twins_run(struct twins *twins, random_insn_fn *random_insn, unsigned blocks)
+void twins_random_memory(struct twins *twins, uint64_t turn)
 {
 	struct differ *differ = &twins->differ;
 
+	differ->fake->fill_tlb = differ_below(differ, 4);
+	differ->fake->ranges[2].device = turn & 64;
+	if (turn % 64 == 0) {
+		mmu_flush_all(differ->fake->cpu);
+		decode_somewhere(differ);
+	}
+}
+
+void twins_run(struct twins *twins, random_insn_fn *random_insn, unsigned blocks)
+{
 	for (unsigned i = 0; i < blocks; i++) {
-		differ->fake->fill_tlb = differ_below(differ, 4);
-		differ->fake->ranges[2].device = i & 64;
-		if (i % 64 == 0) {
-			mmu_flush_all(differ->fake->cpu);
-			decode_somewhere(differ);
-		}
+		twins_random_memory(twins, i);
 		random_block(twins, random_insn);
 	}
 }
