@@ -189,9 +189,9 @@ static void test_blocks(void **state)
 	struct differ *differ = &twins->differ;
 
 	(void)state;
-	start(differ);
+	twins_start(twins);
 	twins_run(twins, random_insn, 60000);
-	stop(differ);
+	twins_stop(twins);
 	assert_int_equal(differ->differences, 0);
 	assert_true(differ->cases > 50000);
 	assert_true(differ->faults > 1000);
@@ -289,10 +289,10 @@ static void test_near_blocks(void **state)
 	struct differ *differ = &twins->differ;
 
 	(void)state;
-	start(differ);
+	twins_start(twins);
 	twins->addresses = true;
 	twins_run(twins, near_insn, 100000);
-	stop(differ);
+	twins_stop(twins);
 	assert_int_equal(differ->differences, 0);
 	assert_true(differ->cases > 90000);
 	assert_true(differ->cases - differ->faults > 20000);
@@ -333,10 +333,10 @@ static void test_waiting_flags(void **state)
 	struct differ *differ = &twins->differ;
 
 	(void)state;
-	start(differ);
+	twins_start(twins);
 	twins->addresses = true;
 	twins_run(twins, waiting_insn, 60000);
-	stop(differ);
+	twins_stop(twins);
 	assert_int_equal(differ->differences, 0);
 	assert_true(differ->cases > 50000);
 	assert_true(differ->cases - differ->faults > 10000);

@@ -101,15 +101,9 @@ static void test_blocks(void **state)
 {
 	struct twins *twins = g_new0(struct twins, 1);
 	struct differ *differ = &twins->differ;
-	struct cpu *cpu;
 
 	(void)state;
-	differ_start(differ);
-	cpu = differ->fake->cpu;
-	translated_start(cpu);
-	cpu->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_NE | X86_CR0_MP;
-	cpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
-	cpu->fx.fcw = 0x37f;
+	twins_start(twins);
 	twins->alignment = 16;
 	emitted = 0;
 	for (uint32_t rounding = 0; rounding < 4; rounding++) {
@@ -117,8 +111,7 @@ static void test_blocks(void **state)
 	}
 	/* Exceptions not masked: everything is called out. */
 	run(twins, 0, false, 5000);
-	translated_stop();
-	differ_stop(differ);
+	twins_stop(twins);
 	assert_int_equal(differ->differences, 0);
 	assert_true(differ->cases > 40000);
 	assert_true(differ->cases - differ->faults > 5000);

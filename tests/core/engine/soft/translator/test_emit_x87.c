@@ -105,13 +105,8 @@ static void test_blocks(void **state)
 	struct cpu *cpu;
 
 	(void)state;
-	differ_start(differ);
+	twins_start(twins);
 	cpu = differ->fake->cpu;
-	translated_start(cpu);
-	cpu->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_NE | X86_CR0_MP;
-	cpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
-	cpu->fx.mxcsr = MXCSR_INIT;
-	cpu->sse_native = true;
 	twins->alignment = 8;
 	twins->x87 = true;
 	emitted = 0;
@@ -120,8 +115,7 @@ static void test_blocks(void **state)
 	cpu->fx.mxcsr = 0;
 	cpu->sse_native = false;
 	twins_run(twins, random_insn, 10000);
-	translated_stop();
-	differ_stop(differ);
+	twins_stop(twins);
 	assert_int_equal(differ->differences, 0);
 	assert_true(differ->cases > 150000);
 	assert_true(differ->cases - differ->faults > 20000);

@@ -5,6 +5,7 @@
 
 #include "core/engine/soft/exec.h"
 #include "core/engine/soft/exec_integer.h"
+#include "core/engine/soft/fpu.h"
 #include "core/engine/soft/mxcsr.h"
 #include "core/engine/soft/operand.h"
 #include "core/engine/soft/translator/shape.h"
@@ -15,6 +16,10 @@
 
 #define CODE_SIZE (1 * MiB)
 #define JUMPS 65536u
+
+/* Addresses of the data pages and of a page with code. */
+#define DATA UINT64_C(0x40000000)
+#define CODE UINT64_C(0x3ff00000)
 
 struct jump {
 	uint64_t target;
@@ -69,6 +74,34 @@ const uint8_t *translated_last(size_t *ret_len)
 {
 	*ret_len = translated.last_len;
 	return translated.last;
+}
+
+void twins_start(struct twins *twins)
+{
+	struct differ *differ = &twins->differ;
+	struct fake_machine *fake;
+	struct cpu *cpu;
+
+	differ_start(differ);
+	fake = differ->fake;
+	for (unsigned i = 0; i < fake->range_count; i++) {
+		fake->ranges[i].linear += DATA - differ->data;
+	}
+	differ->data = DATA;
+	differ->code = CODE;
+	cpu = fake->cpu;
+	translated_start(cpu);
+	cpu->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_NE | X86_CR0_MP;
+	cpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
+	cpu->fx.fcw = FCW_INIT;
+	cpu->fx.mxcsr = MXCSR_INIT;
+	cpu->sse_native = true;
+}
+
+void twins_stop(struct twins *twins)
+{
+	translated_stop();
+	differ_stop(&twins->differ);
 }
 
 /* The far entry of a translation, as the processor would run it. */

@@ -70,6 +70,13 @@ struct twins {
 	enum block_entry begin; /* of the last one */
 };
 
+/*
+ * Starts all of the above, at addresses that are the same each time: what the oracle says is not asked. A 64-bit system that lets
+ * programs use x87 and SSE, whose exceptions are masked.
+ */
+void twins_start(struct twins *twins);
+void twins_stop(struct twins *twins);
+
 /* Makes an instruction, to stand at rip; its length, or 0 for another try. */
 typedef unsigned random_insn_fn(struct differ *differ, uint64_t rip, uint8_t *bytes);
 
