@@ -199,9 +199,9 @@ static void move_operand(struct sweep *sweep, const struct insn *insn, uint64_t 
 	if (!insn->is_memory || insn->base < X86_REG_COUNT) {
 		return;
 	}
-	assert_true(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
-			&sweep->decoder, NULL, bytes, insn->length, &zydis)));
-	if (zydis.raw.disp.size != 32) {
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
+			    &sweep->decoder, NULL, bytes, insn->length, &zydis)) ||
+			zydis.raw.disp.size != 32) {
 		return;
 	}
 	disp = (uint32_t)some_place(differ);

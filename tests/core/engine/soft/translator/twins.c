@@ -110,6 +110,7 @@ const uint8_t *translate(struct cpu *cpu, const struct block *block)
 	struct emitter emitter;
 	const uint8_t *entry;
 
+	translated.last_len = 0;
 	if (!code_begin(translated.code, &emitter)) {
 		code_clear(translated.code);
 		assert_true(code_begin(translated.code, &emitter));

@@ -32,7 +32,7 @@ uint64_t translated_blocks(void);
 /* The far entry of a translation; NULL: it cannot be translated. */
 const uint8_t *translate(struct cpu *cpu, const struct block *block);
 
-/* Host code: what all translations share, and the last of them from its far entry on; nothing but instructions. */
+/* Host code: what all translations share, and the last of them from its far entry on, if it came about; nothing but instructions. */
 const uint8_t *translated_stubs(size_t *ret_len);
 const uint8_t *translated_last(size_t *ret_len);
 
