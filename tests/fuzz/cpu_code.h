@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The guest that fuzz_cpu.c runs: memory with tables for every mode, and code put together from pieces that do what software
- * CPUs get wrong. All of it can be written by the guest.
+ * The guest that fuzz_cpu.c runs: memory with tables for every mode, and code (cpu_pieces.h). All of it can be written by the
+ * guest.
  */
 #ifndef TESTS_FUZZ_CPU_CODE_H
 #define TESTS_FUZZ_CPU_CODE_H
@@ -50,6 +50,10 @@
 /* Handlers write to the port of their vector; the end of the code to the one behind them. */
 #define GUEST_PORTS 0x60u
 #define GUEST_VECTORS 32u
+
+/* Selectors: of the TSS, and where the table ends. */
+#define GUEST_SEL_TSS 0x60u
+#define GUEST_SEL_LAST 0xc0u
 
 enum guest_mode {
 	GUEST_LONG,
