@@ -31,14 +31,13 @@ struct sweep {
 	struct twins twins;
 	ZydisDecoder decoder;
 	GHashTable *seen; /* hashes of blocks */
-	unsigned one_of; /* so many blocks is run */
+	unsigned one_of; /* so many distinct blocks is run: which, their hashes say */
 	unsigned runs; /* of each */
-	uint64_t blocks, distinct, taken; /* taken: run, one of one_of */
+	uint64_t blocks, distinct, taken; /* taken: those that were run */
 	uint64_t ended; /* of these: ran to their end at least once */
-	uint64_t insns, emitted; /* of what was taken; emitted: not called out */
-	uint64_t baseline; /* blocks of x86-64-v1's instructions alone */
-	uint64_t host_insns,
-			host_alien; /* emitted for these; alien: those that are not of x86-64-v1 */
+	uint64_t insns, emitted; /* of all runs; emitted: not called out */
+	uint64_t baseline; /* runs of blocks that are of x86-64-v1's instructions alone */
+	uint64_t host_insns, host_alien; /* emitted for these; and not of x86-64-v1 */
 };
 
 /* One block of real code. */
@@ -163,13 +162,13 @@ static bool is_new(struct sweep *sweep, const struct piece *piece, uint64_t *ret
 	return g_hash_table_add(sweep->seen, (void *)(uintptr_t)hash);
 }
 
-/* Where most things are: 16 bytes aligned, with writable pages around. */
+/* Where most things are: 64 bytes aligned, with writable pages around. */
 static uint64_t some_place(struct differ *differ)
 {
 	if (differ_below(differ, 8) == 0) {
 		return differ_address(differ);
 	}
-	return differ->data + 1024 + (differ_below(differ, 2 * ORACLE_PAGE_SIZE - 2048) & ~15u);
+	return differ->data + 1024 + (differ_below(differ, 2 * ORACLE_PAGE_SIZE - 2048) & ~63u);
 }
 
 /* Words that lead on, small numbers and what else there is. */
