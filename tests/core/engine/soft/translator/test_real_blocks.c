@@ -466,6 +466,38 @@ static void test_mesa(void **state)
 	assert_much(sweep_file(path, MESA_ONE_OF, MESA_RUNS), 10000);
 }
 
+/* What is not run above, most of it a kernel's: translated for the supervisor, and looked at. */
+static void test_system(void **state)
+{
+	static const uint8_t insns[][3] = {{0x9c}, {0x0f, 0x31}, {0x0f, 0xae, 0xe8},
+			{0x0f, 0xae, 0xf0}, {0xfc}, {0xfa}, {0x0f, 0x20, 0xd0}, {0x0f, 0x01, 0xf8},
+			{0xfb}};
+	struct sweep *sweep = sweep_start(1, 1);
+	struct cpu *cpu = sweep->twins.differ.fake->cpu;
+	uint64_t alien;
+
+	(void)state;
+	cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR];
+	cpu->rip = sweep->twins.differ.code;
+	for (size_t i = 0; i < G_N_ELEMENTS(insns); i++) {
+		struct block *block = block_at(cpu);
+		const uint8_t *code;
+		struct shape shape;
+		size_t len;
+
+		block_add(block, insns[i], sizeof(insns[i]));
+		shape_of(&block->insns[0], &shape);
+		assert_int_not_equal(shape.kind, SHAPE_CALL_OUT);
+		assert_non_null(translate(cpu, block));
+		code = translated_last(&len);
+		check_host_code(sweep, code, len);
+	}
+	alien = sweep->host_alien;
+	sweep_stop(sweep);
+	g_free(sweep);
+	assert_int_equal(alien, 0);
+}
+
 /* All blocks of the files that the program was given. */
 static char **files;
 
@@ -482,6 +514,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest usual[] = {
 			cmocka_unit_test(test_libc),
 			cmocka_unit_test(test_mesa),
+			cmocka_unit_test(test_system),
 	};
 	const struct CMUnitTest given[] = {
 			cmocka_unit_test(test_files),
