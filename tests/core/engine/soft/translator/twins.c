@@ -41,11 +41,10 @@ static struct translated translated;
 
 void translated_start(struct cpu *cpu)
 {
-	translated.code = code_create("test", CODE_SIZE);
+	translated = (struct translated){.code = code_create("test", CODE_SIZE),
+			.jumps = g_new0(struct jump, JUMPS)};
 	assert_non_null(translated.code);
-	translated.jumps = g_new0(struct jump, JUMPS);
 	translated.jumps[0].target = 1;
-	translated.blocks = 0;
 	translated.stubs = code_used(translated.code);
 	cpu->self = cpu;
 	cpu->jumps = translated.jumps;
@@ -234,6 +233,23 @@ uint64_t lost_flags(const struct block *block, unsigned at)
 	return X86_FLAGS_ARITH & ~(uint64_t)needed;
 }
 
+/* Half of the blocks are taken to lead to the one before, so that they take along the vectors that it reads. */
+static void lead_on(struct block *block)
+{
+	static struct block behind;
+
+	for (unsigned i = 0; i < BLOCK_SUCCESSORS; i++) {
+		block->successor_delta[i] = BLOCK_NO_DELTA;
+	}
+	if (translated.last && noise() >> 63) {
+		for (unsigned set = 0; set < G_N_ELEMENTS(behind.translation); set++) {
+			behind.translation[set] = translated.last;
+		}
+		block->successor[0] = &behind;
+		block->successor_delta[0] = 0;
+	}
+}
+
 /* An empty block at cpu->rip with room for BLOCK_MAX_INSNS instructions; one at a time. */
 struct block *block_at(const struct cpu *cpu)
 {
@@ -243,9 +259,7 @@ struct block *block_at(const struct cpu *cpu)
 	memset(block, 0, sizeof(*block));
 	block->physical = cpu->rip;
 	block->mode = INSN_MODE_64;
-	for (unsigned i = 0; i < BLOCK_SUCCESSORS; i++) {
-		block->successor_delta[i] = BLOCK_NO_DELTA;
-	}
+	lead_on(block);
 	return block;
 }
 
