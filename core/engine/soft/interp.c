@@ -33,7 +33,7 @@ static struct block *enter_slow(struct cpu *cpu, uint64_t linear)
 	struct block_jump *jump = jump_slot(cache, linear);
 	struct block *block = block_lookup(cpu, linear);
 
-	if (!block->second_page) {
+	if (!block->straddles) {
 		jump->linear = linear;
 		jump->context = jump_context(cpu);
 		jump->block = block;
@@ -66,14 +66,22 @@ static void link_blocks(
 		const struct cpu *cpu, struct block *block, uint64_t block_rip, struct block *next)
 {
 	uint64_t from = block_linear(cpu, block_rip), to = block_linear(cpu, cpu->rip);
+	struct block_links *links = block->links;
 
-	if (((from ^ to) & ~(GUEST_PAGE_SIZE - 1)) || next->second_page || block->dead) {
+	if (((from ^ to) & ~(GUEST_PAGE_SIZE - 1)) || next->straddles || block->dead || !links) {
 		return;
 	}
+	if (block->kept && !next->kept) {
+		return;
+	}
+	if (!block->kept && links->epoch != cpu->blocks->epoch) {
+		links->epoch = cpu->blocks->epoch;
+		block_forget_successors(links);
+	}
 	for (unsigned i = 0; i < BLOCK_SUCCESSORS; i++) {
-		if (block->successor_delta[i] == BLOCK_NO_DELTA || block->successor[i]->dead) {
-			block->successor_delta[i] = (int64_t)(cpu->rip - block_rip);
-			block->successor[i] = next;
+		if (links->successor_delta[i] == BLOCK_NO_DELTA || links->successor[i]->dead) {
+			links->successor_delta[i] = (int16_t)(cpu->rip - block_rip);
+			links->successor[i] = next;
 			return;
 		}
 	}
@@ -83,18 +91,22 @@ static void link_blocks(
 static inline struct block *follow(struct cpu *cpu, struct block *block)
 {
 	struct block_cache *cache = cpu->blocks;
-	uint64_t rip = cache->running_rip, clears = cache->clears;
+	const struct block_links *links = block->links;
+	uint64_t rip = cache->running_rip;
+	uint32_t epoch = cache->epoch;
 	int64_t delta = (int64_t)(cpu->rip - rip);
 	struct block *next;
 
-	for (unsigned i = 0; i < BLOCK_SUCCESSORS; i++) {
-		if (block->successor_delta[i] == delta &&
-				likely(block_fresh(block->successor[i]))) {
-			return block->successor[i];
+	if (likely(links && (block->kept || links->epoch == epoch))) {
+		for (unsigned i = 0; i < BLOCK_SUCCESSORS; i++) {
+			if (links->successor_delta[i] == delta &&
+					likely(block_fresh(links->successor[i]))) {
+				return links->successor[i];
+			}
 		}
 	}
 	next = enter(cpu);
-	if (likely(cache->clears == clears)) {
+	if (likely(cache->epoch == epoch)) {
 		link_blocks(cpu, block, rip, next);
 	}
 	return next;
@@ -104,7 +116,7 @@ static inline struct block *follow(struct cpu *cpu, struct block *block)
 static inline void run_block(struct cpu *cpu, struct block *block)
 {
 	struct block_cache *cache = cpu->blocks;
-	const struct insn *insn = block->insns;
+	const struct insn *insn = block_insns(cpu, block);
 	uint64_t rip = cpu->rip;
 	unsigned count;
 
@@ -153,7 +165,7 @@ static void run_one(struct cpu *cpu)
 		}
 	}
 	block = enter(cpu);
-	insn = block->insns;
+	insn = block_insns(cpu, block);
 	if (cpu->rip + insn->length - 1 > code_limit(cpu)) {
 		cpu_raise_gp(cpu);
 	}
@@ -189,6 +201,16 @@ static void step(struct cpu *cpu)
 	step_finish(cpu);
 }
 
+/* A young block is going to be interpreted; one that has often been is kept. NULL if there is no room for it. */
+static struct block *interpreted_again(struct cpu *cpu, struct block *block)
+{
+	if (block->heat < BLOCK_HOT) {
+		block->heat++;
+		return block;
+	}
+	return block_keep(cpu, block, true);
+}
+
 /* Block after block, until something wants to be looked at. */
 static void run_blocks(struct cpu *cpu)
 {
@@ -196,8 +218,10 @@ static void run_blocks(struct cpu *cpu)
 	struct block *block = cpu->rip <= limit ? enter(cpu) : NULL;
 
 	while (likely(block && cpu->rip + block->bytes - 1 <= limit)) {
+		struct block *moved = block; /* so that block may stay in a register */
 		const uint8_t *translation =
-				cpu->translator ? translator_find(cpu->translator, block) : NULL;
+				cpu->translator ? translator_find(cpu->translator, &moved) : NULL;
+		block = moved;
 		if (translation && unlikely(cpu->lockstep)) {
 			lockstep_run(cpu, block, translation);
 			return;
@@ -208,6 +232,9 @@ static void run_blocks(struct cpu *cpu)
 			}
 			block = enter(cpu);
 			continue;
+		}
+		if (!block->kept) {
+			block = interpreted_again(cpu, block);
 		}
 		if (unlikely(cpu->blocks->full)) {
 			block_cache_clear(cpu->blocks);

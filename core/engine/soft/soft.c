@@ -464,7 +464,7 @@ static void soft_vcpu_read_stats(struct vcpu *vcpu, uint64_t *ret_values)
 	}
 	stats_read(&cpu->stats, ret_values);
 	ret_values[STAT_INSTRUCTIONS] = __atomic_load_n(&cpu->instructions, __ATOMIC_RELAXED);
-	ret_values[STAT_BLOCK_BYTES] = cpu->blocks->arena_size;
+	ret_values[STAT_BLOCK_BYTES] = block_cache_size(cpu->blocks);
 	ret_values[STAT_CODE_BYTES] = cpu->translator ? translated_size(&vcpu->engine->config) : 0;
 	ret_values[STAT_TLB_BYTES] = tlb_bytes(cpu);
 	ret_values[STAT_TABLE_BYTES] = sizeof(struct block_cache) +

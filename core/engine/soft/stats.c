@@ -19,6 +19,7 @@ const struct engine_stat stats_table[STAT_COUNT + 1] = {
 		[STAT_BLOCKS_TRANSLATED] = COUNTER("blocks_translated"),
 		[STAT_BLOCKS_OVERWRITTEN] = COUNTER("blocks_overwritten"),
 		[STAT_BLOCKS_STALE] = COUNTER("blocks_stale"),
+		[STAT_BLOCKS_FORGOTTEN] = COUNTER("blocks_forgotten"),
 		[STAT_TRANSLATIONS_DROPPED] = COUNTER("translations_dropped"),
 		[STAT_CLEARS_BLOCKS] = COUNTER("clears_blocks_full"),
 		[STAT_CLEARS_CODE] = COUNTER("clears_code_full"),

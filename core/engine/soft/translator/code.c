@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/soft/translator/code.h"
 
+#include "core/engine/soft/block.h"
 #include "core/engine/soft/code_memory.h"
 #include "core/engine/soft/exec.h"
 #include "core/engine/soft/exec_integer.h"
@@ -94,8 +95,9 @@ static enum outcome jump_or_leave(struct cpu *cpu)
 }
 
 /* Executes an instruction for translated code. The state is in cpu, flags packed. */
-static uint32_t call_out(struct cpu *cpu, const struct insn *insn)
+static uint32_t call_out(struct cpu *cpu, const uint8_t *bytes)
 {
+	const struct insn *insn = block_called_out(cpu, bytes);
 	const struct tlb *tlb = cpu->tlb;
 
 	execute(cpu, insn);
@@ -106,8 +108,10 @@ static uint32_t call_out(struct cpu *cpu, const struct insn *insn)
 	return jump_or_leave(cpu);
 }
 
-static uint32_t call_out_last(struct cpu *cpu, const struct insn *insn)
+static uint32_t call_out_last(struct cpu *cpu, const uint8_t *bytes)
 {
+	const struct insn *insn = block_called_out(cpu, bytes);
+
 	cpu->next_rip = cpu->rip + insn->length;
 	execute(cpu, insn);
 	cpu->rip = cpu->next_rip;
@@ -118,12 +122,12 @@ static uint32_t call_out_last(struct cpu *cpu, const struct insn *insn)
  * An instruction needs the guest's x87 state in the host's registers. Where it cannot be, the instruction is executed here, and
  * execution goes on elsewhere, because those that follow count on it.
  */
-static uint32_t bring_in_x87(struct cpu *cpu, const struct insn *insn)
+static uint32_t bring_in_x87(struct cpu *cpu, const uint8_t *bytes)
 {
 	if (likely(x87_bring_in(cpu))) {
 		return OUTCOME_NEXT;
 	}
-	return call_out_last(cpu, insn);
+	return call_out_last(cpu, bytes);
 }
 
 static void emit_save_registers(struct emitter *e)
@@ -196,7 +200,7 @@ static void emit_leave(struct emitter *e, enum code_exit reason)
 
 /* Called: r14 and r15 as for code_call_out(). lookup: where to look for r14. */
 static void emit_call_out(struct emitter *e, const uint8_t *lookup,
-		uint32_t (*function)(struct cpu *, const struct insn *))
+		uint32_t (*function)(struct cpu *, const uint8_t *))
 {
 	const struct host_op test = {.opcode = 0x85};
 	const struct host_op cmp = {.opcode = 0x83, .imm_size = 1, .imm = OUTCOME_LEAVE};

@@ -76,7 +76,7 @@ const uint8_t *code_executable(const struct code *code, const uint8_t *writable)
 uint8_t *code_writable(const struct code *code, const uint8_t *executable);
 
 /* Shared pieces that translations lead to, in the writable view. */
-const uint8_t *code_call_out(const struct code *code); /* r14: offset from page_rip, r15: insn */
+const uint8_t *code_call_out(const struct code *code); /* r14: offset from page_rip, r15: bytes */
 const uint8_t *code_call_out_last(const struct code *code); /* the same for one that ends a block */
 const uint8_t *code_bring_in_x87(
 		const struct code *code); /* the same for one on x87 state, before it */

@@ -53,7 +53,7 @@ static bool emit_called_out(struct unit *u)
 	unit_settle(u);
 	u->loaded = 0;
 	u->x87 = false;
-	unit_emit_call_out(u, u->insn, u->offset, last);
+	unit_emit_call_out(u, u->offset, last);
 	return last;
 }
 

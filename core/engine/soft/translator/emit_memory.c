@@ -107,7 +107,6 @@ void unit_add_slow(struct unit *u, uint8_t *from, bool flags_in_rax)
 {
 	assert(u->slow_count < G_N_ELEMENTS(u->slow));
 	u->slow[u->slow_count++] = (struct slow_path){.from = from,
-			.insn = u->insn,
 			.offset = u->offset,
 			.flags_in_rax = flags_in_rax,
 			.flags_stored = unit_flags_stored(u),
@@ -248,15 +247,17 @@ struct host_rm unit_emit_memory_operand(struct unit *u, unsigned size, bool writ
 }
 
 /* r14 and r15 as what is called out with an instruction takes them. */
-static void emit_place(struct unit *u, const struct insn *insn, uint32_t offset)
+static void emit_place(struct unit *u, uint32_t offset)
 {
+	const uint8_t *bytes = u->block->source + offset - PAGE_OFFSET(u->block->physical);
+
 	emit_mov_imm(u->e, HOST_R14, offset);
-	emit_mov_imm(u->e, HOST_R15, (uint64_t)(uintptr_t)insn);
+	emit_mov_imm(u->e, HOST_R15, (uint64_t)(uintptr_t)bytes);
 }
 
-void unit_emit_call_out(struct unit *u, const struct insn *insn, uint32_t offset, bool last)
+void unit_emit_call_out(struct unit *u, uint32_t offset, bool last)
 {
-	emit_place(u, insn, offset);
+	emit_place(u, offset);
 	emit_call_to(u->e, last ? code_call_out_last(u->code) : code_call_out(u->code));
 }
 
@@ -272,10 +273,10 @@ void unit_emit_slow_path(struct unit *u, const struct slow_path *slow)
 	emit_xmms(u, 0x29, slow->dirty);
 	emit_x87_pointer(u, slow->x87_pointer);
 	if (!slow->brings_in_x87) {
-		unit_emit_call_out(u, slow->insn, slow->offset, !slow->back);
+		unit_emit_call_out(u, slow->offset, !slow->back);
 	}
 	if (slow->brings_in_x87 || slow->x87) {
-		emit_place(u, slow->insn, slow->offset);
+		emit_place(u, slow->offset);
 		emit_call_to(u->e, code_bring_in_x87(u->code));
 	}
 	emit_xmms(u, 0x28, slow->loaded);

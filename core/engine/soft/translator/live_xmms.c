@@ -32,11 +32,14 @@ static unsigned live_out(const struct unit *u, const struct block *block, unsign
 
 static unsigned live_in(const struct unit *u, const struct block *block, unsigned depth)
 {
-	const uint8_t *translation = block->translation[u->set];
+	uint32_t translation = block->translation[u->set];
 	struct uses uses = {0};
 
 	if (translation) {
-		return block_entry_xmms(u->code, translation);
+		return block_entry_xmms(u->code, code_base(u->code) + translation);
+	}
+	if (!block->insns) {
+		return 0;
 	}
 	for (unsigned i = 0; i < block->count; i++) {
 		if (block->insns[i].insn_class == INSN_CLASS_SSE) {
@@ -52,12 +55,13 @@ static unsigned live_out(const struct unit *u, const struct block *block, unsign
 {
 	unsigned needed = 0;
 
-	if (depth == 0 || !leads_on(block)) {
+	if (depth == 0 || !u->block->links || !block->insns || !leads_on(block)) {
 		return 0;
 	}
 	for (unsigned i = 0; i < BLOCK_SUCCESSORS; i++) {
-		if (block->successor_delta[i] != BLOCK_NO_DELTA && !block->successor[i]->dead) {
-			needed |= live_in(u, block->successor[i], depth - 1);
+		const struct block *next = block_successor(block, i, u->block->links->epoch);
+		if (next) {
+			needed |= live_in(u, next, depth - 1);
 		}
 	}
 	return needed;

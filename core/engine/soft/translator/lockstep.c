@@ -429,6 +429,7 @@ void lockstep_run(struct cpu *cpu, struct block *block, const uint8_t *entry)
 {
 	struct lockstep *lockstep = cpu->lockstep;
 
+	(void)block_insns(cpu, block);
 	if (!is_comparable(block)) {
 		stats_count(&cpu->stats, STAT_LOCKSTEP_NOT_COMPARED);
 		interp_run_block(cpu, block);

@@ -9,9 +9,6 @@
 
 #include <sys/mman.h>
 
-/* Times that a block is interpreted before it is worth translating. */
-#define HOT 12
-
 /* Targets of jumps between pages, by the low 16 bits of the address. */
 #define JUMPS 65536u
 #define JUMPS_SIZE (JUMPS * sizeof(struct jump))
@@ -114,6 +111,14 @@ void translator_clear(struct translator *translator)
 	code_clear(translator->code);
 }
 
+const uint8_t *translator_entry(
+		const struct translator *translator, const struct block *block, unsigned set)
+{
+	uint32_t offset = block->translation[set];
+
+	return offset ? code_base(translator->code) + offset : NULL;
+}
+
 /* The near entry becomes a way out, to where the block began. */
 void translator_kill(struct translator *translator, struct block *block)
 {
@@ -122,8 +127,9 @@ void translator_kill(struct translator *translator, struct block *block)
 			cpu_request(translator->cpu, CPU_REQUEST_CODE);
 			stats_count(&translator->cpu->stats, STAT_TRANSLATIONS_DROPPED);
 			block_emit_dead_end(translator->code, block,
-					code_writable(translator->code, block->translation[set]));
-			block->translation[set] = NULL;
+					code_writable(translator->code,
+							translator_entry(translator, block, set)));
+			block->translation[set] = 0;
 		}
 	}
 }
@@ -144,8 +150,25 @@ static void flush_jumps(struct translator *translator, bool user)
 	log->count = 0;
 }
 
-const uint8_t *translator_find(struct translator *translator, struct block *block)
+/* links: those that the block had before it was kept, for what is known of the blocks that follow. */
+static const uint8_t *emit(struct translator *translator, struct emitter *emitter,
+		struct block *block, struct block_links *links, unsigned set)
 {
+	struct cpu *cpu = translator->cpu;
+	struct block_links *own = block->links;
+	const uint8_t *entry;
+
+	if (!own && links && links->epoch == cpu->blocks->epoch) {
+		block->links = links;
+	}
+	entry = block_emit(translator->code, emitter, block, set, cpu->sse_native);
+	block->links = own;
+	return entry;
+}
+
+const uint8_t *translator_find(struct translator *translator, struct block **block_at)
+{
+	struct block *block = *block_at;
 	struct cpu *cpu = translator->cpu;
 	unsigned set = current_set(cpu);
 
@@ -159,16 +182,22 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 		return NULL;
 	}
 	if (block->translation[set]) {
-		return block->translation[set];
+		return translator_entry(translator, block, set);
 	}
-	if (block->heat < HOT && !cpu->lockstep) {
-		block->heat++;
+	if (block->heat < BLOCK_HOT && !cpu->lockstep) {
 		return NULL;
 	}
-	if (block->second_page) {
+	if (block->straddles) {
 		block->untranslatable = true;
 		return NULL;
 	}
+	block = block_keep(cpu, block, false);
+	if (!block) {
+		return NULL;
+	}
+	struct block_links *young_links = (*block_at)->links;
+	*block_at = block;
+	(void)block_insns(cpu, block);
 	struct emitter emitter;
 	if (!code_begin(translator->code, &emitter)) {
 		stats_count(&cpu->stats, STAT_CLEARS_CODE);
@@ -176,7 +205,7 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 		return NULL;
 	}
 	const uint8_t *begin = emitter.at;
-	const uint8_t *entry = block_emit(translator->code, &emitter, block, set, cpu->sse_native);
+	const uint8_t *entry = emit(translator, &emitter, block, young_links, set);
 	if (!entry) {
 		block->untranslatable = true;
 		return NULL;
@@ -184,10 +213,11 @@ const uint8_t *translator_find(struct translator *translator, struct block *bloc
 	code_end(translator->code, &emitter);
 	stats_count(&cpu->stats, STAT_BLOCKS_TRANSLATED);
 	stats_set(&cpu->stats, STAT_CODE_BYTES_USED, code_used(translator->code));
-	block->translation[set] = code_executable(translator->code, entry);
+	block->translation[set] = (uint32_t)(code_executable(translator->code, entry) -
+					     code_base(translator->code));
 	perf_map_add_block(cpu->perf_map, code_executable(translator->code, begin),
 			(size_t)(emitter.at - begin), cpu->rip);
-	return block->translation[set];
+	return translator_entry(translator, block, set);
 }
 
 static void remember_jump(struct translator *translator, const uint8_t *entry)
@@ -272,7 +302,7 @@ bool translator_run(struct translator *translator, const uint8_t *entry)
 		uint64_t clears = cpu->blocks->clears;
 		uint8_t *site = (uint8_t *)(uintptr_t)cpu->exit_site;
 		struct block *block = interp_enter(cpu);
-		const uint8_t *next = translator_find(translator, block);
+		const uint8_t *next = translator_find(translator, &block);
 		user = current_set(cpu) == TLB_USER;
 		if (cpu->blocks->clears != clears ||
 				cpu->jumps_epoch[user] != cpu->fetch_epoch[user]) {

@@ -22,14 +22,18 @@ size_t translator_table_bytes(void);
 /* Forgets all translations: the blocks they come from are being dropped. */
 void translator_clear(struct translator *translator);
 
+/* The far entry of the block's translation for a TLB set; NULL: none. */
+const uint8_t *translator_entry(
+		const struct translator *translator, const struct block *block, unsigned set);
+
 /* A block is dead: no translation leads into it from now on. */
 void translator_kill(struct translator *translator, struct block *block);
 
 /*
  * The translation of a block for the processor's current privilege, made if it has run often enough; NULL: interpret it.
- * The block is fresh and at cpu->rip.
+ * The block is fresh and at cpu->rip; a hot one moves to where it is kept.
  */
-const uint8_t *translator_find(struct translator *translator, struct block *block);
+const uint8_t *translator_find(struct translator *translator, struct block **block);
 
 /*
  * Runs translated code from the block at cpu->rip, whose translation is entry. Returns with rip at the next instruction;

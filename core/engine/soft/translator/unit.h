@@ -41,7 +41,6 @@ enum unit_condition {
 struct slow_path {
 	uint8_t *from; /* the branch's displacement */
 	uint8_t *back; /* where to go on; NULL: the instruction ends the block */
-	const struct insn *insn;
 	uint32_t offset; /* of the instruction in its page */
 	bool flags_in_rax; /* with rax in scratch[1] */
 	bool flags_stored; /* in packed_flags */
@@ -141,7 +140,7 @@ void insn_emit_x87(struct unit *u);
 void insn_emit_fldcw(struct unit *u);
 
 /* Executes an instruction by the interpreter's function; last: it ends the block. */
-void unit_emit_call_out(struct unit *u, const struct insn *insn, uint32_t offset, bool last);
+void unit_emit_call_out(struct unit *u, uint32_t offset, bool last);
 
 /* What the block's straight line branches to where the TLB does not help. */
 void unit_emit_slow_path(struct unit *u, const struct slow_path *slow);

@@ -7,6 +7,7 @@
 #include "core/engine/soft/fpu.h"
 #include "core/engine/soft/interp.h"
 #include "core/engine/soft/translator/lockstep.h"
+#include "core/engine/soft/translator/translate.h"
 
 #include <stdio.h>
 #include <sys/mman.h>
@@ -55,7 +56,8 @@ static void spoil(struct program *s, uint64_t linear, const uint8_t *from, const
 		size_t len)
 {
 	const struct block *block = block_lookup(s->cpu, linear);
-	const uint8_t *code = block->translation[s->cpu->tlb - s->cpu->tlbs];
+	const uint8_t *code = translator_entry(
+			s->cpu->translator, block, (unsigned)(s->cpu->tlb - s->cpu->tlbs));
 	uint8_t *page, *at;
 
 	assert_non_null(code);

@@ -237,28 +237,31 @@ uint64_t lost_flags(const struct block *block, unsigned at)
 static void lead_on(struct block *block)
 {
 	static struct block behind;
+	static struct block_links links;
 
-	for (unsigned i = 0; i < BLOCK_SUCCESSORS; i++) {
-		block->successor_delta[i] = BLOCK_NO_DELTA;
-	}
+	block->links = &links;
+	block_forget_successors(&links);
 	if (translated.last && noise() >> 63) {
 		for (unsigned set = 0; set < G_N_ELEMENTS(behind.translation); set++) {
-			behind.translation[set] = translated.last;
+			behind.translation[set] = (uint32_t)(translated.last -
+							     code_base(translated.code));
 		}
-		block->successor[0] = &behind;
-		block->successor_delta[0] = 0;
+		links.successor[0] = &behind;
+		links.successor_delta[0] = 0;
 	}
 }
 
 /* An empty block at cpu->rip with room for BLOCK_MAX_INSNS instructions; one at a time. */
 struct block *block_at(const struct cpu *cpu)
 {
-	static uint64_t storage[(sizeof(struct block) + BLOCK_MAX_INSNS * sizeof(struct insn)) / 8];
+	static uint64_t storage[(sizeof(struct block) + BLOCK_MAX_INSNS * INSN_MAX_BYTES) / 8 + 2];
+	static struct insn insns[BLOCK_MAX_INSNS];
 	struct block *block = (struct block *)storage;
 
 	memset(block, 0, sizeof(*block));
 	block->physical = cpu->rip;
 	block->mode = INSN_MODE_64;
+	block->insns = insns;
 	lead_on(block);
 	return block;
 }
@@ -269,6 +272,7 @@ void block_add(struct block *block, const uint8_t *bytes, size_t len)
 
 	assert(insn_decode(insn, INSN_MODE_64, bytes, len) == DECODE_OK);
 	exec_bind(insn);
+	memcpy(block->source + block->bytes, bytes, insn->length);
 	block->bytes = (uint16_t)(block->bytes + insn->length);
 }
 
@@ -555,7 +559,7 @@ static void random_block(struct twins *twins, random_insn_fn *random_insn)
 	struct differ *differ = &twins->differ;
 	struct cpu *cpu = differ->fake->cpu;
 	unsigned count = 2 + (unsigned)differ_below(differ, 7), len = 0;
-	uint8_t bytes[16 * 32];
+	uint8_t bytes[16 * 32] = {0};
 	struct block *block;
 
 	cpu->rip = differ->code + differ_below(differ, 0x700);
