@@ -72,6 +72,9 @@ enum x86_segment_reg {
 #define X86_CR0_CD BIT(30)
 #define X86_CR0_PG BIT(31)
 
+#define X86_CR3_PCID UINT64_C(0xfff) /* with CR4.PCIDE */
+#define X86_CR3_KEEP BIT(63) /* the same: of the value that is loaded, not of CR3 */
+
 #define X86_CR4_VME BIT(0)
 #define X86_CR4_PVI BIT(1)
 #define X86_CR4_TSD BIT(2)

@@ -9,6 +9,8 @@
 #include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/mmu.h"
 #include "core/engine/soft/smp.h"
+#include "core/engine/soft/view.h"
+#include "core/engine/soft/walk.h"
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -20,7 +22,8 @@
 			X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
 /* Changes of these make cached translations wrong. */
 #define CR0_PAGING (X86_CR0_PE | X86_CR0_WP | X86_CR0_PG)
-#define CR4_PAGING (X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP | X86_CR4_SMAP)
+#define CR4_PAGING \
+	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP)
 
 #define RFLAGS_DEFINED \
 	(X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF | X86_FLAG_IOPL | X86_FLAG_NT | \
@@ -58,6 +61,7 @@ static const struct {
 		{X86_CR4_OSXMMEXCPT, CPU_FEATURE_SSE},
 		{X86_CR4_UMIP, CPU_FEATURE_UMIP},
 		{X86_CR4_FSGSBASE, CPU_FEATURE_FSGSBASE},
+		{X86_CR4_PCIDE, CPU_FEATURE_PCID},
 		{X86_CR4_OSXSAVE, CPU_FEATURE_XSAVE},
 		{X86_CR4_SMEP, CPU_FEATURE_SMEP},
 		{X86_CR4_SMAP, CPU_FEATURE_SMAP},
@@ -79,11 +83,8 @@ static uint64_t cr4_offered(const struct cpu *cpu)
 struct cpu *cpu_create(unsigned index, struct guest_memory *memory, struct address_space *space,
 		struct address_space *ports, struct clock *clock)
 {
-	size_t size = (sizeof(struct cpu) + 63) & ~(size_t)63;
-	struct cpu *cpu = aligned_alloc(64, size);
+	struct cpu *cpu = view_create();
 
-	g_assert(cpu);
-	memset(cpu, 0, size);
 	cpu->index = index;
 	cpu->count = 1;
 	cpu->features = features_offer()->standard;
@@ -95,14 +96,24 @@ struct cpu *cpu_create(unsigned index, struct guest_memory *memory, struct addre
 	cpu->tsc_hz = cpuid_host_tsc_hz();
 	cpu->tsc_base = __rdtsc();
 	cpu->apic_page = UINT64_MAX;
-	cpu->tlb_log[0].count = TLB_LOG_SLOTS + 1; /* nothing in the tables is valid yet */
+	for (unsigned i = 0; i < TLB_PART_COUNT; i++) {
+		/* Nothing in the tables is valid yet. */
+		cpu->tlb_parts[i].log[0].count = TLB_LOG_LENGTH + 1;
+	}
+	for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+		cpu->tlbs[TLB_ALIGNED].read[i].tag = TLB_INVALID(i);
+		cpu->tlbs[TLB_ALIGNED].write[i].tag = TLB_INVALID(i);
+	}
+	for (unsigned i = 0; i < TLB_SLOTS; i++) {
+		cpu->slots[i].pcid = TLB_NO_PCID;
+	}
 	cpu_reset(cpu, false);
 	return cpu;
 }
 
 void cpu_destroy(struct cpu *cpu)
 {
-	free(cpu);
+	view_destroy(cpu);
 }
 
 _Noreturn static void raise_fault(struct cpu *cpu, uint8_t vector, bool has_error, uint32_t error)
@@ -227,7 +238,7 @@ void cpu_update_mode(struct cpu *cpu)
 		cpu->seg_base[i] = based ? cpu->seg[i].base : 0;
 	}
 	cpu->segments_checked = find_checked_segments(cpu);
-	cpu->tlb = &cpu->tlbs[find_tlb_set(cpu)];
+	cpu_use_tlb(cpu, find_tlb_set(cpu));
 }
 
 static void reset_segments(struct cpu *cpu)
@@ -311,12 +322,23 @@ bool cpu_cr0_valid(const struct cpu *cpu, uint64_t value)
 	if (enables_paging && (cpu->efer & X86_EFER_LME)) {
 		return (cpu->cr4 & X86_CR4_PAE) && !(cpu->seg[X86_CS].attributes & X86_SEG_L);
 	}
-	return (value & X86_CR0_PG) || cpu->mode != INSN_MODE_64;
+	return (value & X86_CR0_PG) || (cpu->mode != INSN_MODE_64 && !(cpu->cr4 & X86_CR4_PCIDE));
+}
+
+bool cpu_cr3_valid(const struct cpu *cpu, uint64_t value)
+{
+	uint64_t reserved = ~(BIT(WALK_PHYSICAL_BITS) - 1);
+
+	return !(value & reserved & ~(cpu->cr4 & X86_CR4_PCIDE ? X86_CR3_KEEP : 0));
 }
 
 bool cpu_cr4_valid(const struct cpu *cpu, uint64_t value)
 {
 	if (value & ~cr4_offered(cpu)) {
+		return false;
+	}
+	if ((value & ~cpu->cr4 & X86_CR4_PCIDE) &&
+			(!cpu_long_mode(cpu) || (cpu->cr3 & X86_CR3_PCID))) {
 		return false;
 	}
 	return (value & X86_CR4_PAE) || !cpu_long_mode(cpu);
@@ -339,8 +361,10 @@ void cpu_set_cr0(struct cpu *cpu, uint64_t value)
 
 void cpu_set_cr3(struct cpu *cpu, uint64_t value)
 {
-	cpu->cr3 = value;
-	mmu_flush_non_global(cpu);
+	bool keep = (cpu->cr4 & X86_CR4_PCIDE) && (value & X86_CR3_KEEP);
+
+	cpu->cr3 = value & ~X86_CR3_KEEP;
+	mmu_switch(cpu, keep);
 }
 
 void cpu_set_cr4(struct cpu *cpu, uint64_t value)

@@ -49,6 +49,12 @@ _Static_assert(sizeof(struct cpu_fx) == 512, "FXSAVE image");
 /*
  * The software TLB. Which set is in use follows from privilege: supervisor accesses may not touch
  * user pages under SMAP unless EFLAGS.AC is set, so they have two sets.
+ *
+ * Those that may lead to user pages there are once for each address space (PCID) that the guest comes back to, for each of the
+ * first few: a slot. Translated code finds the TLB at fixed distances from GS, so a slot is a view of struct cpu: the same pages
+ * of memory, mapped once more, but for those of these two sets, which each view has of its own. C code has one pointer, that to
+ * the first view, where everything is but the other slots' sets; cpu_tlb() is where those of the current slot are. To go to another
+ * slot is to let GS point at its view.
  */
 enum tlb_set {
 	TLB_SUPERVISOR,
@@ -87,7 +93,11 @@ struct tlb {
 	struct tlb_entry write[TLB_ENTRIES];
 };
 
-/* Instruction fetches, for mmu_translate_fetch(): [0] supervisor, [1] user. */
+/* Address spaces that are kept: as many as Linux tells apart on a processor. */
+#define TLB_SLOTS 6u
+#define TLB_NO_PCID UINT16_MAX
+
+/* Instruction fetches, for mmu_translate_fetch(). */
 #define TLB_FETCH_ENTRIES 256u
 
 struct tlb_fetch {
@@ -102,11 +112,12 @@ struct tlb_fetch {
  * Which entries have been filled since the last flush, so that a flush clears those and not the
  * whole tables. Global pages have a log of their own, because most flushes spare them.
  */
-#define TLB_LOG_SLOTS 2048u
+#define TLB_LOG_LENGTH 2048u
 
 struct tlb_log {
-	uint32_t count; /* above TLB_LOG_SLOTS: more than the log holds, flush everything */
-	uint16_t slots[TLB_LOG_SLOTS];
+	uint32_t count; /* above TLB_LOG_LENGTH: more than the log holds, flush everything */
+	uint32_t read_only; /* so many of the first have no write entries any more */
+	uint16_t places[TLB_LOG_LENGTH];
 };
 
 /* Large pages in the TLB: INVLPG anywhere in one drops all of it. */
@@ -115,6 +126,37 @@ struct tlb_log {
 struct tlb_large_page {
 	uint64_t base, mask;
 	bool global;
+};
+
+/* Of a part's log: table by table, then the fetches. */
+#define TLB_PLACE_FETCH (2 * TLB_ENTRIES)
+
+/* What is known of the entries of one or two sets, and the fetches that go with them; tlb.c's and mmu.c's. */
+struct tlb_part {
+	struct tlb_log log[2]; /* [1]: global pages */
+	struct tlb_large_page large[TLB_LARGE_PAGES];
+	uint32_t large_count; /* above TLB_LARGE_PAGES: more than the table holds */
+	bool has_writes; /* perhaps */
+	/* Of global pages, perhaps: in the lower half of the address space, in the upper one. */
+	bool has_global[2];
+	bool fetched_local; /* a supervisor's fetch was from a page that is not global */
+	/* Pages that were fetched from since the last flush, a bit each by tlb_fetch_bit(), and perhaps others. */
+	uint64_t fetched[FETCH_FILTER_BITS / 64];
+	struct tlb_fetch fetch[TLB_FETCH_ENTRIES];
+};
+
+/* The supervisor's set has one; so has each slot with its two sets, from TLB_PART_SLOTS on. */
+enum {
+	TLB_PART_SUPERVISOR,
+	TLB_PART_SLOTS,
+	TLB_PART_COUNT = TLB_PART_SLOTS + TLB_SLOTS,
+};
+
+struct tlb_slot {
+	uint16_t pcid; /* TLB_NO_PCID: nothing in it */
+	uint64_t used; /* the switch that last led here, counted */
+	uint64_t fetch_epoch, jumps_epoch; /* the user's, while another slot is the current one */
+	const void *jumps; /* the user's table of targets; translate.c's */
 };
 
 /* Why the run loop must look up; set by any thread with cpu_request(), taken by the vCPU. */
@@ -152,7 +194,7 @@ struct cpu { /* NOLINT(clang-analyzer-optin.performance.Padding): what is hot co
 	uint64_t seg_base
 			/* effective bases: in 64-bit mode 0 but for FS and GS */
 			[X86_SEGMENT_COUNT];
-	struct tlb *tlb; /* &tlbs[current set] */
+	struct tlb *tlb; /* of tlb_set; cpu_use_tlb() */
 	uint32_t request; /* enum cpu_request; atomic, any thread */
 	uint8_t mode; /* enum insn_mode: of CS */
 	uint8_t stack_size; /* bytes a stack pointer has: 2, 4 or 8 */
@@ -162,6 +204,8 @@ struct cpu { /* NOLINT(clang-analyzer-optin.performance.Padding): what is hot co
 	bool interrupt_held; /* an interrupt may wait for IF; owned by interrupt.c */
 	/* bit per enum x86_segment_reg: needs limit or type checks; 0 in 64-bit mode */
 	uint8_t segments_checked;
+	uint8_t tlb_set; /* enum tlb_set: the one in use */
+	uint8_t slot; /* the current one */
 
 	/* Translated code's; translator/code.h. */
 	struct cpu *self;
@@ -262,17 +306,23 @@ struct cpu { /* NOLINT(clang-analyzer-optin.performance.Padding): what is hot co
 	 * while it is off.
 	 */
 	uint64_t apic_page;
-	/* Changes when a mmu_translate_fetch() answer may be out of date; [0] supervisor, [1] user. */
+	/*
+	 * Changes when a mmu_translate_fetch() answer may be out of date, to a number that was none before; [0] supervisor, [1]
+	 * user, in the current slot.
+	 */
 	uint64_t fetch_epoch[2];
-	/* Pages that were fetched from since, a bit each by tlb_fetch_bit(), and perhaps others. */
-	uint64_t fetched[2][FETCH_FILTER_BITS / 64];
-	bool fetched_local; /* a supervisor's fetch was from a page that is not global */
-	struct tlb_log tlb_log[2]; /* [1]: global pages */
-	struct tlb_large_page tlb_large[TLB_LARGE_PAGES];
-	uint32_t tlb_large_count; /* above TLB_LARGE_PAGES: more than the table holds */
-	struct tlb_fetch tlb_fetch[2][TLB_FETCH_ENTRIES];
-	struct tlb tlbs[TLB_SET_COUNT];
+	uint64_t epochs; /* numbers given */
+	uint64_t switches; /* from slot to slot, counted for tlb_slot.used */
+	unsigned slot_count; /* 1 to TLB_SLOTS */
+	bool fsgsbase; /* GS can be set without the kernel */
+	struct tlb_slot slots[TLB_SLOTS];
+	struct tlb_part tlb_parts[TLB_PART_COUNT];
+	struct tlb tlbs[TLB_SET_COUNT] __attribute__((aligned(GUEST_PAGE_SIZE)));
 };
+/* What views share, and what each has of its own. */
+_Static_assert(sizeof(struct tlb) % GUEST_PAGE_SIZE == 0, "sets begin at pages");
+_Static_assert(sizeof(struct cpu) % GUEST_PAGE_SIZE == 0, "views begin at pages");
+_Static_assert(TLB_USER == TLB_SUPERVISOR_AC + 1, "sets of a slot are neighbours");
 
 /* Raises an exception at the current instruction; does not return. */
 _Noreturn void cpu_raise(struct cpu *cpu, enum x86_vector vector);
@@ -290,6 +340,18 @@ void cpu_request(struct cpu *cpu, uint32_t requests);
  * CR4, EFER, CPL or AC.
  */
 void cpu_update_mode(struct cpu *cpu);
+
+/* The current slot's. */
+static inline struct tlb *cpu_tlb(struct cpu *cpu, enum tlb_set set)
+{
+	return &cpu[cpu->slot].tlbs[set];
+}
+
+static inline void cpu_use_tlb(struct cpu *cpu, enum tlb_set set)
+{
+	cpu->tlb_set = (uint8_t)set;
+	cpu->tlb = cpu_tlb(cpu, set);
+}
 
 /* Puts the processor into its power-up (init false) or INIT state (SDM vol. 3, table 10-1). */
 void cpu_reset(struct cpu *cpu, bool init);
@@ -311,9 +373,10 @@ uint64_t cpu_tsc(const struct cpu *cpu);
 /*
  * Changes of control registers with all their side effects (mode, TLB). The checks that raise #GP
  * are the callers': cpu_cr0_valid() and cpu_cr4_valid() say whether MOV to CR may load the value
- * now.
+ * now, cpu_cr3_valid() whether it may be loaded there. Bit 63 of CR3's value asks to keep what is in the TLB.
  */
 bool cpu_cr0_valid(const struct cpu *cpu, uint64_t value);
+bool cpu_cr3_valid(const struct cpu *cpu, uint64_t value);
 bool cpu_cr4_valid(const struct cpu *cpu, uint64_t value);
 void cpu_set_cr0(struct cpu *cpu, uint64_t value);
 void cpu_set_cr3(struct cpu *cpu, uint64_t value);

@@ -6,10 +6,8 @@
 #include "core/engine/soft/exec_system.h"
 #include "core/engine/soft/fpu.h"
 #include "core/engine/soft/msr.h"
-#include "core/engine/soft/walk.h"
 
 #define CR0_LMSW (X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS)
-#define CR3_RESERVED (~(BIT(WALK_PHYSICAL_BITS) - 1))
 #define DR6_WRITABLE UINT64_C(0xe00f)
 
 static unsigned register_size(const struct cpu *cpu)
@@ -65,7 +63,7 @@ void exec_mov_to_cr(struct cpu *cpu, const struct insn *insn)
 		cpu->cr2 = value;
 		break;
 	case 3:
-		if (value & CR3_RESERVED) {
+		if (!cpu_cr3_valid(cpu, value)) {
 			cpu_raise_gp(cpu);
 		}
 		cpu_set_cr3(cpu, value);
@@ -189,6 +187,45 @@ void exec_invlpg(struct cpu *cpu, const struct insn *insn)
 		linear = (uint32_t)linear;
 	}
 	mmu_flush_page(cpu, linear);
+}
+
+/* What of the TLB INVPCID takes away. */
+enum invpcid {
+	INVPCID_PAGE, /* of a PCID; neither this nor the next touches global pages */
+	INVPCID_CONTEXT, /* all of a PCID */
+	INVPCID_ALL,
+	INVPCID_ALL_LOCAL, /* all but global pages */
+};
+
+void exec_invpcid(struct cpu *cpu, const struct insn *insn)
+{
+	if (cpu->cpl != 0) {
+		cpu_raise_gp(cpu);
+	}
+	uint64_t type = reg_get(cpu, insn->reg, register_size(cpu));
+	uint64_t descriptor = operand_linear(cpu, insn, 16, MMU_READ);
+	uint64_t pcid = mmu_load64(cpu, descriptor);
+	uint64_t linear = mmu_load64(cpu, descriptor + 8);
+
+	if (type > INVPCID_ALL_LOCAL || (pcid & ~X86_CR3_PCID) ||
+			(type <= INVPCID_CONTEXT && pcid != 0 && !(cpu->cr4 & X86_CR4_PCIDE)) ||
+			(type == INVPCID_PAGE && !linear_is_canonical(linear))) {
+		cpu_raise_gp(cpu);
+	}
+	switch ((enum invpcid)type) {
+	case INVPCID_PAGE:
+		mmu_flush_pcid_page(cpu, (uint16_t)pcid, linear);
+		break;
+	case INVPCID_CONTEXT:
+		mmu_flush_pcid(cpu, (uint16_t)pcid);
+		break;
+	case INVPCID_ALL:
+		mmu_flush_all(cpu);
+		break;
+	case INVPCID_ALL_LOCAL:
+		mmu_flush_all_non_global(cpu);
+		break;
+	}
 }
 
 /* INVD, WBINVD: memory is always up to date here. */

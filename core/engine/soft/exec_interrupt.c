@@ -138,7 +138,7 @@ static void set_ac(struct cpu *cpu, bool ac)
 	}
 	cpu->rflags = ac ? cpu->rflags | X86_FLAG_AC : cpu->rflags & ~(uint64_t)X86_FLAG_AC;
 	bool smap = cpu->cr4 & X86_CR4_SMAP;
-	cpu->tlb = &cpu->tlbs[smap && !ac ? TLB_SUPERVISOR : TLB_SUPERVISOR_AC];
+	cpu_use_tlb(cpu, smap && !ac ? TLB_SUPERVISOR : TLB_SUPERVISOR_AC);
 }
 
 void exec_clac(struct cpu *cpu, const struct insn *insn)

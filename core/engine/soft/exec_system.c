@@ -154,7 +154,7 @@ static insn_exec_fn *find(const struct insn *insn)
 		return legacy[insn->opcode];
 	}
 	if (insn->map != INSN_MAP_0F) {
-		return NULL; /* INVPCID: not offered */
+		return exec_invpcid; /* the only one */
 	}
 	switch (insn->opcode) {
 	case 0x00:

@@ -40,6 +40,7 @@ insn_exec_fn exec_smsw;
 insn_exec_fn exec_rdmsr;
 insn_exec_fn exec_wrmsr;
 insn_exec_fn exec_invlpg;
+insn_exec_fn exec_invpcid;
 insn_exec_fn exec_invd;
 insn_exec_fn exec_hlt;
 insn_exec_fn exec_hypercall;

@@ -17,6 +17,7 @@
 /* Done by the engine, or by what every x86-64 host has. */
 static const enum cpu_feature emulated[] = {
 		CPU_FEATURE_CX16,
+		CPU_FEATURE_PCID,
 		CPU_FEATURE_X2APIC,
 		CPU_FEATURE_MOVBE,
 		CPU_FEATURE_TSC_DEADLINE,
@@ -49,6 +50,7 @@ static const enum cpu_feature emulated[] = {
 		CPU_FEATURE_TSC_ADJUST,
 		CPU_FEATURE_SMEP,
 		CPU_FEATURE_ERMS,
+		CPU_FEATURE_INVPCID,
 		CPU_FEATURE_ZERO_FCS_FDS,
 		CPU_FEATURE_SMAP,
 		CPU_FEATURE_PCOMMIT,

@@ -10,6 +10,7 @@
 #include "core/engine/soft/translator/code.h"
 #include "core/engine/soft/translator/lockstep.h"
 #include "core/engine/soft/translator/translate.h"
+#include "core/engine/soft/view.h"
 
 /* Values that sigsetjmp() returns: cpu_raise*() gives any other but 0. */
 #define UNWIND_RESTART 2
@@ -320,7 +321,7 @@ static bool attend(struct cpu *cpu)
 void cpu_run(struct cpu *cpu)
 {
 	if (cpu->translator) {
-		code_set_gs(cpu);
+		view_use(cpu);
 	}
 	int reason = sigsetjmp(cpu->unwind, 0);
 

@@ -27,9 +27,9 @@ struct span {
 	unsigned len[2];
 };
 
-static unsigned current_set(const struct cpu *cpu)
+static struct tlb_part *slot_part(struct cpu *cpu)
 {
-	return (unsigned)(cpu->tlb - cpu->tlbs);
+	return &cpu->tlb_parts[TLB_PART_SLOTS + cpu->slot];
 }
 
 /* The set for explicit accesses at a privilege level. */
@@ -52,33 +52,44 @@ static bool set_is_user(unsigned set)
 	return set == TLB_USER || set == TLB_ALIGNED;
 }
 
-static void log_fill(struct cpu *cpu, unsigned slot, bool global)
+static void log_fill(struct tlb_log *log, unsigned place)
 {
-	struct tlb_log *log = &cpu->tlb_log[global];
-
-	if (log->count < TLB_LOG_SLOTS) {
-		log->slots[log->count] = (uint16_t)slot;
+	if (log->count < TLB_LOG_LENGTH) {
+		log->places[log->count] = (uint16_t)place;
 	}
-	if (log->count <= TLB_LOG_SLOTS) {
+	if (log->count <= TLB_LOG_LENGTH) {
 		log->count++;
 	}
 }
 
-static void note_large_page(struct cpu *cpu, uint64_t linear, const struct walk *walk)
+static void note_large_page(struct tlb_part *part, uint64_t linear, const struct walk *walk)
 {
 	uint64_t base = linear & walk->page_mask;
 
-	for (unsigned i = 0; i < MIN(cpu->tlb_large_count, TLB_LARGE_PAGES); i++) {
-		if (cpu->tlb_large[i].base == base && cpu->tlb_large[i].mask == walk->page_mask) {
+	for (unsigned i = 0; i < MIN(part->large_count, TLB_LARGE_PAGES); i++) {
+		if (part->large[i].base == base && part->large[i].mask == walk->page_mask) {
 			return;
 		}
 	}
-	if (cpu->tlb_large_count < TLB_LARGE_PAGES) {
-		cpu->tlb_large[cpu->tlb_large_count] = (struct tlb_large_page){
+	if (part->large_count < TLB_LARGE_PAGES) {
+		part->large[part->large_count] = (struct tlb_large_page){
 				.base = base, .mask = walk->page_mask, .global = walk->global};
 	}
-	if (cpu->tlb_large_count <= TLB_LARGE_PAGES) {
-		cpu->tlb_large_count++;
+	if (part->large_count <= TLB_LARGE_PAGES) {
+		part->large_count++;
+	}
+}
+
+/* For the flushes: there is an entry in the part now. */
+static void note_fill(struct tlb_part *part, unsigned place, uint64_t linear,
+		const struct walk *walk, bool kept_if_global)
+{
+	log_fill(&part->log[walk->global && kept_if_global], place);
+	if (walk->global) {
+		part->has_global[linear >> 63] = true;
+	}
+	if (walk->page_mask != ~(GUEST_PAGE_SIZE - 1)) {
+		note_large_page(part, linear, walk);
 	}
 }
 
@@ -106,7 +117,9 @@ static bool may_write(const struct cpu *cpu, unsigned set, const struct walk *wa
 static void fill(struct cpu *cpu, unsigned set, uint64_t linear, const struct walk *walk,
 		const struct place *place, bool writable)
 {
-	struct tlb *tlb = &cpu->tlbs[set];
+	struct tlb *tlb = cpu_tlb(cpu, set);
+	struct tlb_part *part = set == TLB_SUPERVISOR ? &cpu->tlb_parts[TLB_PART_SUPERVISOR]
+						      : slot_part(cpu);
 	uint64_t page = PAGE_OF(linear);
 	unsigned index = tlb_index(linear);
 	struct tlb_entry entry = {
@@ -122,11 +135,9 @@ static void fill(struct cpu *cpu, unsigned set, uint64_t linear, const struct wa
 		store_log_admit(cpu->store_log, &tlb->write[index], &entry);
 	} else if (writable) {
 		tlb->write[index] = entry;
+		part->has_writes = true;
 	}
-	log_fill(cpu, set * TLB_ENTRIES + index, walk->global);
-	if (walk->page_mask != ~(GUEST_PAGE_SIZE - 1)) {
-		note_large_page(cpu, linear, walk);
-	}
+	note_fill(part, (set == TLB_USER ? TLB_ENTRIES : 0) + index, linear, walk, true);
 }
 
 static struct place place_of(struct cpu *cpu, uint64_t physical)
@@ -348,17 +359,17 @@ static void store_in(struct cpu *cpu, unsigned set, uint64_t linear, uint64_t va
 
 uint64_t mmu_load_slow(struct cpu *cpu, uint64_t linear, unsigned size)
 {
-	return load_in(cpu, current_set(cpu), linear, size);
+	return load_in(cpu, cpu->tlb_set, linear, size);
 }
 
 void mmu_store_slow(struct cpu *cpu, uint64_t linear, uint64_t value, unsigned size)
 {
-	store_in(cpu, current_set(cpu), linear, value, size);
+	store_in(cpu, cpu->tlb_set, linear, value, size);
 }
 
 static uint64_t load_fast(struct cpu *cpu, unsigned set, uint64_t linear, unsigned size)
 {
-	const struct tlb_entry *entry = &cpu->tlbs[set].read[tlb_index(linear)];
+	const struct tlb_entry *entry = &cpu_tlb(cpu, set)->read[tlb_index(linear)];
 
 	if (tlb_hit(entry, linear, size)) {
 		return host_load(tlb_host(entry, linear), size);
@@ -369,7 +380,7 @@ static uint64_t load_fast(struct cpu *cpu, unsigned set, uint64_t linear, unsign
 static void store_fast(
 		struct cpu *cpu, unsigned set, uint64_t linear, uint64_t value, unsigned size)
 {
-	const struct tlb_entry *entry = &cpu->tlbs[set].write[tlb_index(linear)];
+	const struct tlb_entry *entry = &cpu_tlb(cpu, set)->write[tlb_index(linear)];
 
 	if (tlb_hit(entry, linear, size)) {
 		host_store(tlb_host(entry, linear), value, size);
@@ -417,8 +428,7 @@ void mmu_load_bytes(struct cpu *cpu, uint64_t linear, void *buf, size_t len)
 			memcpy(out, host, n);
 		} else {
 			n = MIN(n, 8);
-			le_store(out, load_in(cpu, current_set(cpu), linear, (unsigned)n),
-					(unsigned)n);
+			le_store(out, load_in(cpu, cpu->tlb_set, linear, (unsigned)n), (unsigned)n);
 		}
 		out += n;
 		len -= n;
@@ -430,7 +440,7 @@ static void probe_pages(struct cpu *cpu, uint64_t linear, size_t len)
 {
 	while (len > 0) {
 		size_t n = MIN(len, GUEST_PAGE_SIZE - PAGE_OFFSET(linear));
-		(void)translate(cpu, linear, MMU_WRITE, current_set(cpu));
+		(void)translate(cpu, linear, MMU_WRITE, cpu->tlb_set);
 		len -= n;
 		linear = next_page(cpu, linear);
 	}
@@ -450,8 +460,7 @@ void mmu_store_bytes(struct cpu *cpu, uint64_t linear, const void *buf, size_t l
 			memcpy(host, in, n);
 		} else {
 			n = MIN(n, 8);
-			store_in(cpu, current_set(cpu), linear, le_load(in, (unsigned)n),
-					(unsigned)n);
+			store_in(cpu, cpu->tlb_set, linear, le_load(in, (unsigned)n), (unsigned)n);
 		}
 		in += n;
 		len -= n;
@@ -471,7 +480,7 @@ void mmu_probe_write(struct cpu *cpu, uint64_t linear, size_t len)
 
 static uint8_t *host_range(struct cpu *cpu, uint64_t linear, size_t len, enum mmu_access access)
 {
-	unsigned set = current_set(cpu);
+	unsigned set = cpu->tlb_set;
 
 	if (set == TLB_ALIGNED && (len == 2 || len == 4 || len == 8) && (linear & (len - 1))) {
 		cpu_raise_error(cpu, X86_VECTOR_AC, 0);
@@ -516,37 +525,34 @@ const void *mmu_host_read(struct cpu *cpu, uint64_t linear, size_t len)
 	return host_range(cpu, linear, len, MMU_READ);
 }
 
-static void note_fetch(struct cpu *cpu, unsigned set, uint64_t linear, bool global)
+static void note_fetch(struct tlb_part *part, uint64_t linear, bool global)
 {
 	unsigned bit = tlb_fetch_bit(linear);
 
-	cpu->fetched[set][bit / 64] |= BIT(bit % 64);
-	if (set == 0 && !global) {
-		cpu->fetched_local = true;
+	part->fetched[bit / 64] |= BIT(bit % 64);
+	if (!global) {
+		part->fetched_local = true;
 	}
 }
 
 uint64_t mmu_translate_fetch(struct cpu *cpu, uint64_t linear, const uint8_t **ret_host)
 {
-	unsigned set = cpu->cpl == 3;
+	bool user = cpu->cpl == 3;
 	unsigned index = (linear >> 12) % TLB_FETCH_ENTRIES;
-	struct tlb_fetch *entry = &cpu->tlb_fetch[set][index];
+	struct tlb_part *part = user ? slot_part(cpu) : &cpu->tlb_parts[TLB_PART_SUPERVISOR];
+	struct tlb_fetch *entry = &part->fetch[index];
 
 	if (unlikely(entry->tag != PAGE_OF(linear))) {
 		struct walk walk;
 		stats_count(&cpu->stats, STAT_TLB_FETCH_MISSES);
-		walk_or_raise(cpu, linear, MMU_FETCH, set ? TLB_USER : TLB_SUPERVISOR_AC, &walk);
+		walk_or_raise(cpu, linear, MMU_FETCH, user ? TLB_USER : TLB_SUPERVISOR_AC, &walk);
 		struct place place = place_of(cpu, walk.physical);
 		*entry = (struct tlb_fetch){.tag = PAGE_OF(linear),
 				.physical = walk.physical,
 				.host = place.host};
 		/* Those of the user's all go with the flush of what is not global: see tlb.c. */
-		log_fill(cpu, TLB_SET_COUNT * TLB_ENTRIES + set * TLB_FETCH_ENTRIES + index,
-				walk.global && set == 0);
-		note_fetch(cpu, set, linear, walk.global);
-		if (walk.page_mask != ~(GUEST_PAGE_SIZE - 1)) {
-			note_large_page(cpu, linear, &walk);
-		}
+		note_fill(part, TLB_PLACE_FETCH + index, linear, &walk, !user);
+		note_fetch(part, linear, walk.global);
 	}
 	*ret_host = entry->host ? entry->host + PAGE_OFFSET(linear) : NULL;
 	return entry->physical | PAGE_OFFSET(linear);

@@ -83,14 +83,31 @@ void code_written(struct cpu *cpu, uint64_t physical, size_t len);
 uint64_t mmu_physical_load(struct cpu *cpu, uint64_t physical, unsigned size);
 void mmu_physical_store(struct cpu *cpu, uint64_t physical, uint64_t value, unsigned size);
 
+/* Everything, of all address spaces. */
 void mmu_flush_all(struct cpu *cpu);
-void mmu_flush_non_global(struct cpu *cpu);
-void mmu_flush_page(struct cpu *cpu, uint64_t linear);
 
-/* Takes away all write entries: a page that one may lead to now holds decoded code. */
+/* What is not global: of the current address space, of the one with a PCID, of all. */
+void mmu_flush_non_global(struct cpu *cpu);
+void mmu_flush_pcid(struct cpu *cpu, uint16_t pcid);
+void mmu_flush_all_non_global(struct cpu *cpu);
+
+/* A page of the current address space, global or not; one of that with a PCID. */
+void mmu_flush_page(struct cpu *cpu, uint64_t linear);
+void mmu_flush_pcid_page(struct cpu *cpu, uint16_t pcid, uint64_t linear);
+
+/* CR3 was loaded. keep: what is known of its PCID still holds. */
+void mmu_switch(struct cpu *cpu, bool keep);
+
+/* That of the current address space. */
+static inline uint16_t mmu_pcid(const struct cpu *cpu)
+{
+	return cpu->cr4 & X86_CR4_PCIDE ? cpu->cr3 & X86_CR3_PCID : 0;
+}
+
+/* Takes away all write entries, of all address spaces: a page that one may lead to now holds decoded code. */
 void mmu_drop_writes(struct cpu *cpu);
 
-/* Which bit of cpu->fetched stands for a page. */
+/* Which bit of tlb_part.fetched stands for a page. */
 static inline unsigned tlb_fetch_bit(uint64_t linear)
 {
 	return (unsigned)((linear >> 12 ^ linear >> 24) % FETCH_FILTER_BITS);

@@ -423,8 +423,8 @@ static void soft_vcpu_pass_breakpoint(struct vcpu *vcpu)
 /* What the vCPU has of tables, beside its registers. */
 static uint64_t tlb_bytes(const struct cpu *cpu)
 {
-	return sizeof(cpu->tlbs) + sizeof(cpu->tlb_fetch) + sizeof(cpu->tlb_log) +
-	       sizeof(cpu->tlb_large);
+	return sizeof(cpu->tlbs) + sizeof(cpu->tlb_parts) +
+	       (cpu->slot_count - 1) * 2 * sizeof(struct tlb);
 }
 
 enum soft_stat {

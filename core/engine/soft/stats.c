@@ -31,6 +31,7 @@ const struct engine_stat stats_table[STAT_COUNT + 1] = {
 		[STAT_TLB_FLUSHES] = COUNTER("tlb_flushes"),
 		[STAT_TLB_FLUSHES_LOCAL] = COUNTER("tlb_flushes_local"),
 		[STAT_TLB_FLUSHES_PAGE] = COUNTER("tlb_flushes_page"),
+		[STAT_TLB_SWITCHES] = COUNTER("tlb_switches"),
 		[STAT_CODE_EXITS_LOOKUP] = COUNTER("code_exits_lookup"),
 		[STAT_CODE_EXITS_LINK] = COUNTER("code_exits_link"),
 		[STAT_CODE_EXITS_ATTEND] = COUNTER("code_exits_attend"),

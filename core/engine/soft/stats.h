@@ -27,6 +27,7 @@ enum stat {
 	STAT_TLB_FLUSHES,
 	STAT_TLB_FLUSHES_LOCAL,
 	STAT_TLB_FLUSHES_PAGE,
+	STAT_TLB_SWITCHES,
 	STAT_CODE_EXITS_LOOKUP, /* this and the next two in the order of enum code_exit */
 	STAT_CODE_EXITS_LINK,
 	STAT_CODE_EXITS_ATTEND,

@@ -11,10 +11,7 @@
 #include "core/engine/soft/operand.h"
 #include "core/engine/soft/translator/x87.h"
 
-#include <asm/prctl.h>
-#include <sys/syscall.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef uint32_t code_enter_fn(struct cpu *cpu, const uint8_t *entry);
 
@@ -81,8 +78,7 @@ static bool watched(const struct cpu *cpu)
  */
 static enum outcome jump_or_leave(struct cpu *cpu)
 {
-	size_t set = (size_t)(cpu->tlb - cpu->tlbs);
-	bool user = set == TLB_USER;
+	bool user = cpu->tlb_set == TLB_USER;
 
 	if (!same_translations(cpu) || !code_holds(cpu) || watched(cpu) ||
 			cpu->activity != CPU_ACTIVE ||
@@ -90,7 +86,7 @@ static enum outcome jump_or_leave(struct cpu *cpu)
 			!linear_is_canonical(cpu->rip)) {
 		return OUTCOME_LEAVE;
 	}
-	cpu->jumps = cpu->jumps_of[set];
+	cpu->jumps = cpu->jumps_of[cpu->tlb_set];
 	return OUTCOME_JUMP;
 }
 
@@ -417,9 +413,4 @@ enum code_exit code_run(struct code *code, struct cpu *cpu, const uint8_t *entry
 	mxcsr_take_out(cpu);
 	cpu->rflags = flags_merge(cpu->rflags, cpu->packed_flags);
 	return (enum code_exit)reason;
-}
-
-void code_set_gs(struct cpu *cpu)
-{
-	(void)syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)(uintptr_t)cpu);
 }

@@ -49,7 +49,7 @@ static inline struct host_rm code_reg_state(unsigned reg)
  */
 static inline bool code_holds(const struct cpu *cpu)
 {
-	return cpu->mode == INSN_MODE_64 && cpu->tlb != &cpu->tlbs[TLB_ALIGNED] &&
+	return cpu->mode == INSN_MODE_64 && cpu->tlb_set != TLB_ALIGNED &&
 	       (cpu->cpl == 0 || cpu->cpl == 3);
 }
 
@@ -98,10 +98,7 @@ void code_emit_lookup(const struct code *code, struct emitter *emitter);
 /* What was said of the site there (writable view). */
 struct code_site code_site_at(const uint8_t *site);
 
-/* Runs from an entry (executable view) until there is a reason to come back. GS must point at cpu. */
+/* Runs from an entry (executable view) until there is a reason to come back. GS must point at the current slot's view of cpu (view.h). */
 enum code_exit code_run(struct code *code, struct cpu *cpu, const uint8_t *entry);
-
-/* Makes GS point at cpu for the calling thread. */
-void code_set_gs(struct cpu *cpu);
 
 #endif

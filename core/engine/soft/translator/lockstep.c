@@ -36,6 +36,7 @@ static const struct field fields[] = {
 		FIELD(rip, true),
 		FIELD(seg_base, true),
 		FIELD(tlb, true),
+		FIELD(tlb_set, true),
 		FIELD(mode, true),
 		FIELD(stack_size, true),
 		FIELD(cpl, true),

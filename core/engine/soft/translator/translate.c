@@ -22,16 +22,20 @@ struct jump {
 struct translator {
 	struct cpu *cpu;
 	struct code *code;
-	struct jump *jumps[TLB_ALIGNED]; /* by TLB set */
-	struct jump_log {
-		uint32_t count; /* above JUMP_LOG: more than the log holds */
-		uint32_t slots[JUMP_LOG]; /* set * JUMPS + slot */
-	} log[2]; /* [0] supervisor, [1] user */
+	/* The supervisor's for each TLB set, then the user's for each slot. */
+	struct jump_table {
+		struct jump *jumps;
+		uint32_t count; /* logged; above JUMP_LOG: more than the log holds */
+		uint16_t log[JUMP_LOG]; /* indices of jumps in use */
+	} tables[TLB_USER + TLB_SLOTS];
 };
 
-static unsigned current_set(const struct cpu *cpu)
+/* What jumps in the current TLB set are looked up in. */
+static struct jump_table *current_table(struct translator *translator)
 {
-	return (unsigned)(cpu->tlb - cpu->tlbs);
+	const struct cpu *cpu = translator->cpu;
+
+	return &translator->tables[cpu->tlb_set + (cpu->tlb_set == TLB_USER ? cpu->slot : 0)];
 }
 
 /* An address that no slot but another is looked up for. */
@@ -40,16 +44,15 @@ static uint64_t never(unsigned slot)
 	return slot == 0 ? 1 : 0;
 }
 
-static void clear_tables(struct translator *translator, bool user)
+static void clear_table(struct jump_table *table)
 {
-	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
-		if ((set == TLB_USER) == user) {
-			/* Cheaper than zeroes where few entries were in use, and the memory is the host's again. */
-			(void)madvise(translator->jumps[set], JUMPS_SIZE, MADV_DONTNEED);
-			translator->jumps[set][0].target = never(0);
-		}
+	if (table->count == 0) {
+		return;
 	}
-	translator->log[user].count = 0;
+	/* Cheaper than zeroes where few entries were in use, and the memory is the host's again. */
+	(void)madvise(table->jumps, JUMPS_SIZE, MADV_DONTNEED);
+	table->jumps[0].target = never(0);
+	table->count = 0;
 }
 
 static struct jump *table_create(void)
@@ -71,11 +74,17 @@ struct translator *translator_create(struct cpu *cpu, size_t code_size)
 
 	translator->cpu = cpu;
 	translator->code = code_create(cpu->perf_map ? NULL : "translated-code", code_size);
-	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
-		translator->jumps[set] = table_create();
-		cpu->jumps_of[set] = translator->jumps[set];
-		complete = complete && translator->jumps[set];
+	for (unsigned i = 0; i < G_N_ELEMENTS(translator->tables); i++) {
+		struct jump *jumps = table_create();
+		translator->tables[i].jumps = jumps;
+		if (i < TLB_USER) {
+			cpu->jumps_of[i] = jumps;
+		} else {
+			cpu->slots[i - TLB_USER].jumps = jumps;
+		}
+		complete = complete && jumps;
 	}
+	cpu->jumps_of[TLB_USER] = cpu->slots[cpu->slot].jumps;
 	if (!translator->code || !complete) {
 		translator_destroy(translator);
 		return NULL;
@@ -90,9 +99,9 @@ void translator_destroy(struct translator *translator)
 	if (!translator) {
 		return;
 	}
-	for (unsigned set = 0; set < TLB_ALIGNED; set++) {
-		if (translator->jumps[set]) {
-			munmap(translator->jumps[set], JUMPS_SIZE);
+	for (unsigned i = 0; i < G_N_ELEMENTS(translator->tables); i++) {
+		if (translator->tables[i].jumps) {
+			munmap(translator->tables[i].jumps, JUMPS_SIZE);
 		}
 	}
 	code_destroy(translator->code);
@@ -101,13 +110,14 @@ void translator_destroy(struct translator *translator)
 
 size_t translator_table_bytes(void)
 {
-	return sizeof(struct translator) + TLB_ALIGNED * JUMPS_SIZE;
+	return sizeof(struct translator) + (TLB_USER + TLB_SLOTS) * JUMPS_SIZE;
 }
 
 void translator_clear(struct translator *translator)
 {
-	clear_tables(translator, false);
-	clear_tables(translator, true);
+	for (unsigned i = 0; i < G_N_ELEMENTS(translator->tables); i++) {
+		clear_table(&translator->tables[i]);
+	}
 	code_clear(translator->code);
 }
 
@@ -134,20 +144,31 @@ void translator_kill(struct translator *translator, struct block *block)
 	}
 }
 
-/* Mappings of the user's or the supervisor's code may have changed: targets of jumps between pages are looked up anew. */
-static void flush_jumps(struct translator *translator, bool user)
+static void flush_table(struct jump_table *table)
 {
-	struct jump_log *log = &translator->log[user];
-
-	if (log->count > JUMP_LOG) {
-		clear_tables(translator, user);
+	if (table->count > JUMP_LOG) {
+		clear_table(table);
 		return;
 	}
-	for (uint32_t i = 0; i < log->count; i++) {
-		unsigned slot = log->slots[i] % JUMPS;
-		translator->jumps[log->slots[i] / JUMPS][slot].target = never(slot);
+	for (uint32_t i = 0; i < table->count; i++) {
+		table->jumps[table->log[i]].target = never(table->log[i]);
 	}
-	log->count = 0;
+	table->count = 0;
+}
+
+/*
+ * Mappings of the user's code, in the current slot, or of the supervisor's may have changed: targets of jumps between pages are
+ * looked up anew.
+ */
+static void flush_jumps(struct translator *translator, bool user)
+{
+	if (user) {
+		flush_table(&translator->tables[TLB_USER + translator->cpu->slot]);
+		return;
+	}
+	for (unsigned set = 0; set < TLB_USER; set++) {
+		flush_table(&translator->tables[set]);
+	}
 }
 
 /* links: those that the block had before it was kept, for what is known of the blocks that follow. */
@@ -170,7 +191,7 @@ const uint8_t *translator_find(struct translator *translator, struct block **blo
 {
 	struct block *block = *block_at;
 	struct cpu *cpu = translator->cpu;
-	unsigned set = current_set(cpu);
+	unsigned set = cpu->tlb_set;
 
 	if (!code_holds(cpu) || block->untranslatable) {
 		return NULL;
@@ -222,17 +243,16 @@ const uint8_t *translator_find(struct translator *translator, struct block **blo
 
 static void remember_jump(struct translator *translator, const uint8_t *entry)
 {
-	unsigned set = current_set(translator->cpu);
-	struct jump_log *log = &translator->log[set == TLB_USER];
+	struct jump_table *table = current_table(translator);
 	uint64_t target = translator->cpu->rip;
-	unsigned slot = (uint16_t)target;
+	uint16_t index = (uint16_t)target;
 
-	translator->jumps[set][slot] = (struct jump){.target = target, .entry = entry};
-	if (log->count < JUMP_LOG) {
-		log->slots[log->count] = set * JUMPS + slot;
+	table->jumps[index] = (struct jump){.target = target, .entry = entry};
+	if (table->count < JUMP_LOG) {
+		table->log[table->count] = index;
 	}
-	if (log->count <= JUMP_LOG) {
-		log->count++;
+	if (table->count <= JUMP_LOG) {
+		table->count++;
 	}
 }
 
@@ -263,7 +283,7 @@ void translator_run_alone(struct translator *translator, const uint8_t *far_entr
 	struct cpu *cpu = translator->cpu;
 
 	cpu->blocks->running = NULL;
-	cpu->jumps = translator->jumps[current_set(cpu)];
+	cpu->jumps = current_table(translator)->jumps;
 	cpu->page_rip = cpu->rip & ~(GUEST_PAGE_SIZE - 1);
 	const uint8_t *entry = block_entry_of(translator->code, far_entry, begin);
 	if (begin == BLOCK_ENTRY_WARM || begin == BLOCK_ENTRY_STORED_WARM) {
@@ -278,14 +298,14 @@ void translator_run_alone(struct translator *translator, const uint8_t *far_entr
 bool translator_run(struct translator *translator, const uint8_t *entry)
 {
 	struct cpu *cpu = translator->cpu;
-	bool user = current_set(cpu) == TLB_USER;
+	bool user = cpu->tlb_set == TLB_USER;
 
 	if (cpu->jumps_epoch[user] != cpu->fetch_epoch[user]) {
 		flush_jumps(translator, user);
 		cpu->jumps_epoch[user] = cpu->fetch_epoch[user];
 	}
 	cpu->blocks->running = NULL;
-	cpu->jumps = translator->jumps[current_set(cpu)];
+	cpu->jumps = current_table(translator)->jumps;
 	for (;;) {
 		if (unlikely(__atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE))) {
 			return false;
@@ -303,7 +323,7 @@ bool translator_run(struct translator *translator, const uint8_t *entry)
 		uint8_t *site = (uint8_t *)(uintptr_t)cpu->exit_site;
 		struct block *block = interp_enter(cpu);
 		const uint8_t *next = translator_find(translator, &block);
-		user = current_set(cpu) == TLB_USER;
+		user = cpu->tlb_set == TLB_USER;
 		if (cpu->blocks->clears != clears ||
 				cpu->jumps_epoch[user] != cpu->fetch_epoch[user]) {
 			return true;

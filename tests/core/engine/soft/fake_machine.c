@@ -6,6 +6,7 @@
 #include "core/engine/soft/interp.h"
 #include "core/engine/soft/interrupt.h"
 #include "core/engine/soft/operand.h"
+#include "core/engine/soft/view.h"
 #include "core/engine/soft/walk.h"
 
 #define PAGE_MASK (GUEST_PAGE_SIZE - 1)
@@ -18,12 +19,10 @@ struct fake_machine *fake_machine_create(void)
 
 	assert(!machine);
 	machine = fake;
-	/* Aligned as struct cpu wants it. */
-	fake->cpu = aligned_alloc(64, (sizeof(struct cpu) + 63) & ~(size_t)63);
-	memset(fake->cpu, 0, sizeof(struct cpu));
+	fake->cpu = view_create();
 	fake->map = code_map_create();
 	fake->cpu->blocks = block_cache_create(fake->map, 5 * MiB);
-	fake->cpu->tlb = &fake->cpu->tlbs[TLB_USER];
+	cpu_use_tlb(fake->cpu, TLB_USER);
 	fake->cpu->rflags = X86_FLAG_FIXED;
 	fake->cpu->cpl = 3;
 	memset(&fake->cpu->features, 0xff, sizeof(fake->cpu->features));
@@ -37,7 +36,7 @@ void fake_machine_destroy(struct fake_machine *fake)
 {
 	block_cache_destroy(fake->cpu->blocks);
 	code_map_destroy(fake->map);
-	free(fake->cpu);
+	view_destroy(fake->cpu);
 	g_free(fake);
 	machine = NULL;
 }

@@ -147,7 +147,7 @@ struct native_fixture *native_fixture_create(uint64_t data_address)
 	fixture->cpu->fx.fcw = 0x37f;
 	fixture->cpu->fx.mxcsr = 0x1f80;
 	fixture->cpu->fx.mxcsr_mask = 0xffff;
-	fixture->cpu->tlb = &fixture->cpu->tlbs[TLB_USER];
+	cpu_use_tlb(fixture->cpu, TLB_USER);
 	for (unsigned set = 0; set < TLB_SET_COUNT; set++) {
 		for (unsigned i = 0; i < TLB_ENTRIES; i++) {
 			fixture->cpu->tlbs[set].read[i].tag = TLB_INVALID(i);

@@ -91,7 +91,6 @@ static const struct {
 		{"reserved CR4 bit", false, 4, BIT(12), GP},
 		{"VMX", false, 4, BIT(13), GP},
 		{"OSXSAVE", false, 4, X86_CR4_OSXSAVE, GP},
-		{"PCIDE", true, 4, X86_CR4_PAE | X86_CR4_PCIDE, GP},
 		{"SMEP, SMAP, UMIP", true, 4,
 				X86_CR4_PAE | X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_UMIP, NOTHING},
 		{"PAE cleared in long mode", true, 4, 0, GP},

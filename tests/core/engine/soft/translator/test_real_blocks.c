@@ -477,7 +477,7 @@ static void test_system(void **state)
 	uint64_t alien;
 
 	(void)state;
-	cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR];
+	cpu_use_tlb(cpu, TLB_SUPERVISOR);
 	cpu->rip = sweep->twins.differ.code;
 	for (size_t i = 0; i < G_N_ELEMENTS(insns); i++) {
 		struct block *block = block_at(cpu);

@@ -9,6 +9,7 @@
 #include "core/engine/soft/mxcsr.h"
 #include "core/engine/soft/operand.h"
 #include "core/engine/soft/translator/shape.h"
+#include "core/engine/soft/view.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -49,7 +50,7 @@ void translated_start(struct cpu *cpu)
 	cpu->self = cpu;
 	cpu->jumps = translated.jumps;
 	cpu->jumps_of[TLB_USER] = translated.jumps;
-	code_set_gs(cpu);
+	view_use(cpu);
 }
 
 void translated_stop(void)
@@ -114,8 +115,7 @@ const uint8_t *translate(struct cpu *cpu, const struct block *block)
 		code_clear(translated.code);
 		assert_true(code_begin(translated.code, &emitter));
 	}
-	entry = block_emit(translated.code, &emitter, block, (unsigned)(cpu->tlb - cpu->tlbs),
-			cpu->sse_native);
+	entry = block_emit(translated.code, &emitter, block, cpu->tlb_set, cpu->sse_native);
 	if (!entry) {
 		return NULL;
 	}
