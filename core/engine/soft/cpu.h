@@ -68,7 +68,8 @@ enum tlb_set {
 	TLB_SET_COUNT,
 };
 
-#define TLB_BITS 10
+/* Kernels have their data here and there, and what lies this many pages apart cannot be known at the same time. */
+#define TLB_BITS 12
 #define TLB_ENTRIES (1u << TLB_BITS)
 /*
  * What an empty entry has for a tag: not canonical, and of an address that belongs to another entry, so that a
@@ -112,11 +113,10 @@ struct tlb_fetch {
  * Which entries have been filled since the last flush, so that a flush clears those and not the
  * whole tables. Global pages have a log of their own, because most flushes spare them.
  */
-#define TLB_LOG_LENGTH 2048u
+#define TLB_LOG_LENGTH 4096u
 
 struct tlb_log {
 	uint32_t count; /* above TLB_LOG_LENGTH: more than the log holds, flush everything */
-	uint32_t read_only; /* so many of the first have no write entries any more */
 	uint16_t places[TLB_LOG_LENGTH];
 };
 
@@ -134,9 +134,9 @@ struct tlb_large_page {
 /* What is known of the entries of one or two sets, and the fetches that go with them; tlb.c's and mmu.c's. */
 struct tlb_part {
 	struct tlb_log log[2]; /* [1]: global pages */
+	struct tlb_log writes; /* write entries that were made since the last time all were dropped */
 	struct tlb_large_page large[TLB_LARGE_PAGES];
 	uint32_t large_count; /* above TLB_LARGE_PAGES: more than the table holds */
-	bool has_writes; /* perhaps */
 	/* Of global pages, perhaps: in the lower half of the address space, in the upper one. */
 	bool has_global[2];
 	bool fetched_local; /* a supervisor's fetch was from a page that is not global */

@@ -122,6 +122,7 @@ static void fill(struct cpu *cpu, unsigned set, uint64_t linear, const struct wa
 						      : slot_part(cpu);
 	uint64_t page = PAGE_OF(linear);
 	unsigned index = tlb_index(linear);
+	unsigned logged = (set == TLB_USER ? TLB_ENTRIES : 0) + index;
 	struct tlb_entry entry = {
 			.tag = page,
 			.page = (uint64_t)(uintptr_t)place->host - PAGE_OFFSET(linear),
@@ -135,9 +136,9 @@ static void fill(struct cpu *cpu, unsigned set, uint64_t linear, const struct wa
 		store_log_admit(cpu->store_log, &tlb->write[index], &entry);
 	} else if (writable) {
 		tlb->write[index] = entry;
-		part->has_writes = true;
+		log_fill(&part->writes, logged);
 	}
-	note_fill(part, (set == TLB_USER ? TLB_ENTRIES : 0) + index, linear, walk, true);
+	note_fill(part, logged, linear, walk, true);
 }
 
 static struct place place_of(struct cpu *cpu, uint64_t physical)

@@ -58,12 +58,6 @@ static void clear_place(struct tlb *sets, struct tlb_part *part, unsigned place)
 	sets[set].write[index].tag = TLB_INVALID(index);
 }
 
-static void empty_log(struct tlb_log *log)
-{
-	log->count = 0;
-	log->read_only = 0;
-}
-
 /* All there is of a part. */
 static void clear_part(struct cpu *cpu, struct tlb_part *part)
 {
@@ -74,10 +68,10 @@ static void clear_part(struct cpu *cpu, struct tlb_part *part)
 		clear_place(sets, part, place);
 	}
 	memset(part->fetch, 0xff, sizeof(part->fetch));
-	empty_log(&part->log[LOG_LOCAL]);
-	empty_log(&part->log[LOG_GLOBAL]);
+	part->log[LOG_LOCAL].count = 0;
+	part->log[LOG_GLOBAL].count = 0;
+	part->writes.count = 0;
 	part->large_count = 0;
-	part->has_writes = false;
 	memset(part->has_global, 0, sizeof(part->has_global));
 }
 
@@ -95,7 +89,7 @@ static void clear_logged(struct cpu *cpu, struct tlb_part *part, unsigned which)
 	for (uint32_t i = 0; i < log->count; i++) {
 		clear_place(sets, part, log->places[i]);
 	}
-	empty_log(log);
+	log->count = 0;
 }
 
 static void flush_part(struct cpu *cpu, struct tlb_part *part)
@@ -109,8 +103,8 @@ static void flush_part(struct cpu *cpu, struct tlb_part *part)
 	}
 	clear_logged(cpu, part, LOG_LOCAL);
 	clear_logged(cpu, part, LOG_GLOBAL);
+	part->writes.count = 0;
 	part->large_count = 0;
-	part->has_writes = false;
 	memset(part->has_global, 0, sizeof(part->has_global));
 }
 
@@ -337,38 +331,26 @@ void mmu_switch(struct cpu *cpu, bool keep)
 	}
 }
 
-static void drop_logged_writes(struct tlb *sets, struct tlb_log *log)
-{
-	for (uint32_t i = log->read_only; i < log->count; i++) {
-		unsigned set = log->places[i] / TLB_ENTRIES, index = log->places[i] % TLB_ENTRIES;
-		if (log->places[i] < TLB_PLACE_FETCH) {
-			sets[set].write[index].tag = TLB_INVALID(index);
-		}
-	}
-	log->read_only = log->count;
-}
-
 static void drop_writes(struct cpu *cpu, struct tlb_part *part)
 {
+	struct tlb_log *log = &part->writes;
+	bool all = log_overflowed(log);
 	unsigned count;
 	struct tlb *sets = part_sets(cpu, part, &count);
+	unsigned places = all ? count * TLB_ENTRIES : log->count;
 
-	part->has_writes = false;
-	if (log_overflowed(&part->log[LOG_LOCAL]) || log_overflowed(&part->log[LOG_GLOBAL])) {
-		for (unsigned place = 0; place < count * TLB_ENTRIES; place++) {
-			unsigned index = place % TLB_ENTRIES;
-			sets[place / TLB_ENTRIES].write[index].tag = TLB_INVALID(index);
-		}
-		return;
+	for (unsigned i = 0; i < places; i++) {
+		unsigned place = all ? i : log->places[i];
+		unsigned index = place % TLB_ENTRIES;
+		sets[place / TLB_ENTRIES].write[index].tag = TLB_INVALID(index);
 	}
-	drop_logged_writes(sets, &part->log[LOG_LOCAL]);
-	drop_logged_writes(sets, &part->log[LOG_GLOBAL]);
+	log->count = 0;
 }
 
 void mmu_drop_writes(struct cpu *cpu)
 {
 	for (unsigned i = 0; i < TLB_PART_COUNT; i++) {
-		if (cpu->tlb_parts[i].has_writes) {
+		if (cpu->tlb_parts[i].writes.count > 0) {
 			drop_writes(cpu, &cpu->tlb_parts[i]);
 		}
 	}

@@ -361,7 +361,7 @@ static void test_flush_after_overflow(void **state)
 	struct cpu *cpu = f->cpu;
 
 	fixture_enter_long_mode(f, 0);
-	for (unsigned round = 0; round < 8; round++) {
+	for (unsigned round = 0; round < 12; round++) {
 		for (uint64_t page = 0; page < 512; page++) {
 			(void)mmu_load8(cpu, page * GUEST_PAGE_SIZE);
 			mmu_store8(cpu, 0x100000, 0);
