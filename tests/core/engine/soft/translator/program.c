@@ -186,9 +186,7 @@ void program_run(struct program *p, unsigned vector, uint64_t rip)
 void program_assert_translated(struct program *p, uint64_t linear)
 {
 	if (p->way == TRANSLATED) {
-		assert_int_not_equal(block_lookup(p->cpu, linear)
-						     ->translation[p->cpu->tlb - p->cpu->tlbs],
-				0);
+		assert_int_not_equal(block_lookup(p->cpu, linear)->translation[p->cpu->tlb_set], 0);
 	}
 }
 

@@ -179,30 +179,38 @@ static void test_mapping_changes(void **state)
 	assert_int_equal(s->cpu->regs[X86_RAX], 25700);
 }
 
-static void test_address_spaces(void **state)
+#define OTHER_PML4 UINT64_C(0x8000)
+
+/* A second address space, which differs at ALIAS and in the data page after it. */
+static void map_other(struct program *s)
 {
-	struct program *s = *state;
 	uint8_t *ram = s->fixture->ram;
 
-	/* A second address space, which differs at ALIAS and in the data page after it. */
-	memcpy(ram + 0x8000, ram + FIXTURE_PML4, GUEST_PAGE_SIZE);
+	memcpy(ram + OTHER_PML4, ram + FIXTURE_PML4, GUEST_PAGE_SIZE);
 	memcpy(ram + 0x9000, ram + FIXTURE_PDPT, GUEST_PAGE_SIZE);
 	memcpy(ram + 0xa000, ram + FIXTURE_PD, GUEST_PAGE_SIZE);
 	memcpy(ram + 0xb000, ram + FIXTURE_PAGE_TABLE, GUEST_PAGE_SIZE);
-	fixture_put64(s->fixture, 0x8000, 0x9007);
+	fixture_put64(s->fixture, OTHER_PML4, 0x9007);
 	fixture_put64(s->fixture, 0x9000, 0xa007);
 	fixture_put64(s->fixture, 0xa000, 0xb007);
 	fixture_put64(s->fixture, 0xb000 + 8 * (ALIAS >> 12), (CODE + 0x3000) | 7);
 	fixture_put64(s->fixture, 0xb008 + 8 * (ALIAS >> 12), (DATA + 0x1000) | 7);
 	program_map(s, ALIAS, (CODE + 0x2000) | 7);
 	program_map(s, ALIAS + 0x1000, DATA | 7);
+	fixture_put32(s->fixture, DATA, 1);
+	fixture_put32(s->fixture, DATA + 0x1000, 256);
+}
+
+static void test_address_spaces(void **state)
+{
+	struct program *s = *state;
+
+	map_other(s);
 	/* The same bytes in both, but what they call and load differs. */
 	LOAD(s, CODE + 0x2000, 0x03, 0x05, 0xfa, 0x0f, 0x00, 0x00, /* add eax, [ALIAS + 0x1000] */
 			0xc3);
 	LOAD(s, CODE + 0x3000, 0x03, 0x05, 0xfa, 0x0f, 0x00, 0x00, 0xff, 0xc5, /* and inc ebp */
 			0xc3);
-	fixture_put32(s->fixture, DATA, 1);
-	fixture_put32(s->fixture, DATA + 0x1000, 256);
 	LOAD(s, CODE, 0xb9, 0xc8, 0x00, 0x00, 0x00, /* mov ecx, 200 */
 			0x0f, 0x22, 0xde, /* 5: mov cr3, rsi */
 			0xff, 0xd2, /* call rdx */
@@ -212,10 +220,63 @@ static void test_address_spaces(void **state)
 			STOP);
 	s->cpu->regs[X86_RDX] = ALIAS;
 	s->cpu->regs[X86_RSI] = FIXTURE_PML4;
-	s->cpu->regs[X86_RDI] = 0x8000;
+	s->cpu->regs[X86_RDI] = OTHER_PML4;
 	program_run(s, X86_VECTOR_UD, CODE + 17);
 	assert_int_equal(s->cpu->regs[X86_RAX], 25700);
 	assert_int_equal(s->cpu->regs[X86_RBP], 100);
+}
+
+static void load_user_program(struct program *s)
+{
+	/* The user's is at ALIAS, and calls there from the page before. */
+	LOAD(s, CODE + 0x4000, 0xe8, 0xfb, 0x0f, 0x00, 0x00, /* call ALIAS */
+			0x0f, 0x05); /* syscall */
+	program_map(s, ALIAS - 0x1000, (CODE + 0x4000) | 7);
+	LOAD(s, CODE + 0x2000, 0x03, 0x05, 0xfa, 0x0f, 0x00, 0x00, /* add eax, [ALIAS + 0x1000] */
+			0xc3);
+	LOAD(s, CODE + 0x3000, 0x03, 0x05, 0xfa, 0x0f, 0x00, 0x00, 0xff, 0xc5, /* and inc ebp */
+			0xc3);
+	LOAD(s, CODE, 0x0f, 0x22, 0xde, /* mov cr3, rsi */
+			0x48, 0x89, 0xd1, /* mov rcx, rdx */
+			0x41, 0xbb, 0x02, 0x00, 0x00, 0x00, /* mov r11d, 2 */
+			0x48, 0x0f, 0x07, /* sysret */
+			0x48, 0x87, 0xf7, /* 15: xchg rsi, rdi */
+			0x4c, 0x87, 0xc7, /* xchg rdi, r8 */
+			0xff, 0xcb, /* dec ebx */
+			0x75, 0xe7, /* jnz 0 */
+			STOP);
+	s->cpu->msr.star = (uint64_t)SEL_CODE << 32 | UINT64_C(0x10) << 48;
+	s->cpu->msr.lstar = CODE + 15;
+}
+
+/* Three user programs in turns, of which two have the same tables, with PCIDs that are kept: more of them than slots. */
+static void test_pcids(void **state)
+{
+	struct program *s = *state;
+	struct cpu *cpu = s->cpu;
+	bool fsgsbase = cpu->fsgsbase;
+
+	load_user_program(s);
+	map_other(s);
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t pcid = X86_CR3_KEEP | (1 + 3 * (i % 4));
+		bool swapped = i / 2 % 2; /* slots are used again by those that have other tables */
+		uint64_t one = swapped ? OTHER_PML4 : FIXTURE_PML4;
+		uint64_t two = swapped ? FIXTURE_PML4 : OTHER_PML4;
+		program_reset(s);
+		cpu->cpl = 0;
+		cpu_set_cr4(cpu, cpu->cr4 | X86_CR4_PCIDE);
+		cpu->fsgsbase = fsgsbase && i % 2 == 0;
+		cpu->regs[X86_RDX] = ALIAS - 0x1000;
+		cpu->regs[X86_RSI] = pcid + one;
+		cpu->regs[X86_RDI] = pcid + two + 1;
+		cpu->regs[X86_R8] = pcid + two + 2;
+		cpu->regs[X86_RBX] = 150;
+		program_run(s, X86_VECTOR_UD, CODE + 25);
+		assert_int_equal(cpu->regs[X86_RAX], swapped ? 100 + 50 * 256 : 50 + 100 * 256);
+		assert_int_equal(cpu->regs[X86_RBP], swapped ? 50 : 100);
+	}
+	assert_true(cpu->stats.values[STAT_TLB_SWITCHES] > 8 * 140);
 }
 
 /* CF from one function to where the next looks at it: by returns, calls and jumps, through blocks that do not touch it. */
@@ -275,6 +336,7 @@ int main(void)
 			PROGRAM_TEST(test_store_across_pages),
 			PROGRAM_TEST(test_mapping_changes),
 			PROGRAM_TEST(test_address_spaces),
+			PROGRAM_TEST(test_pcids),
 	};
 
 	thread_register();

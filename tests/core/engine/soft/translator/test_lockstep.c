@@ -56,8 +56,7 @@ static void spoil(struct program *s, uint64_t linear, const uint8_t *from, const
 		size_t len)
 {
 	const struct block *block = block_lookup(s->cpu, linear);
-	const uint8_t *code = translator_entry(
-			s->cpu->translator, block, (unsigned)(s->cpu->tlb - s->cpu->tlbs));
+	const uint8_t *code = translator_entry(s->cpu->translator, block, s->cpu->tlb_set);
 	uint8_t *page, *at;
 
 	assert_non_null(code);
