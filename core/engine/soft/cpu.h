@@ -219,6 +219,7 @@ struct cpu { /* NOLINT(clang-analyzer-optin.performance.Padding): what is hot co
 	uint16_t packed_flags; /* arithmetic flags as flags_pack() has them */
 	/* SSE instructions need no checks: XMM and MXCSR may be the host's. */
 	bool sse_native;
+	bool avx_native; /* the same of AVX instructions */
 	bool mxcsr_resident; /* the host's MXCSR is the guest's, and fx.mxcsr is out of date; mxcsr.h */
 	bool x87_resident; /* the host's x87 registers are the guest's, and fx.st is out of date */
 

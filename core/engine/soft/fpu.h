@@ -88,6 +88,22 @@ static inline bool fpu_sse_unchecked(const struct cpu *cpu)
 	       (cpu->fx.mxcsr & MXCSR_MASKS) == MXCSR_MASKS;
 }
 
+/* The same for instructions with a VEX prefix. */
+static inline bool fpu_avx_unchecked(const struct cpu *cpu)
+{
+	const uint64_t states = X86_XCR0_SSE | X86_XCR0_AVX;
+
+	return fpu_sse_unchecked(cpu) && (cpu->cr4 & X86_CR4_OSXSAVE) &&
+	       (cpu->xcr0 & states) == states;
+}
+
+/* Whether this is not what translations count on any more. */
+static inline bool fpu_native_changed(const struct cpu *cpu)
+{
+	return cpu->sse_native != fpu_sse_unchecked(cpu) ||
+	       cpu->avx_native != fpu_avx_unchecked(cpu);
+}
+
 /* #NM, #MF for an x87 instruction; one of the no-wait kind ignores pending exceptions. */
 static inline void fpu_check_x87(struct cpu *cpu, bool waits)
 {

@@ -58,8 +58,7 @@ enum outcome {
 /* Translations hold for one TLB set, which STAC and CLAC change, and for one state of SSE. */
 static bool same_translations(const struct cpu *cpu)
 {
-	return !__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) &&
-	       cpu->sse_native == fpu_sse_unchecked(cpu);
+	return !__atomic_load_n(&cpu->request, __ATOMIC_RELAXED) && !fpu_native_changed(cpu);
 }
 
 /*
@@ -252,11 +251,15 @@ static void emit_missed(struct emitter *e)
 
 static void emit_exit(struct emitter *e, enum code_exit reason, bool flags_stored)
 {
+	const struct host_op movzx = {.map = INSN_MAP_0F, .opcode = 0xb7};
+
 	if (flags_stored) {
 		emit_save_registers(e);
 	} else {
 		emit_save(e);
 	}
+	emit_op(e, &movzx, HOST_R14,
+			host_register(HOST_R14)); /* the rest of it describes the site */
 	emit_set_rip(e);
 	emit_store(e, STATE(exit_site), HOST_R15);
 	emit_leave(e, reason);
@@ -370,28 +373,60 @@ void code_emit_lookup(const struct code *code, struct emitter *emitter)
 	emit_lookup(emitter, code->missed);
 }
 
-/* Behind the displacement: movabs r14, whose upper half is the struct code_site. */
-#define SITE_DESCRIPTION (4 + 2 + 4)
+/* Behind the displacement: movabs r14, of which all but 16 bits are the struct code_site. */
+#define SITE_DESCRIPTION (4 + 2)
+#define SITE_FLAGS_STORED BIT(16)
+#define SITE_UPPER BIT(17)
+#define SITE_LOW_SHIFT 32
+#define SITE_HIGH_SHIFT 48
+
+static const uint8_t vzeroupper[] = {0xc5, 0xf8, 0x77};
+
+void code_emit_zero_upper(struct emitter *e)
+{
+	for (size_t i = 0; i < sizeof(vzeroupper); i++) {
+		emit8(e, vzeroupper[i]);
+	}
+}
+
+void code_keep_upper(uint8_t *site)
+{
+	static const uint8_t nop[sizeof(vzeroupper)] = {0x0f, 0x1f, 0x00};
+	uint8_t *at = site - 1 - sizeof(vzeroupper);
+
+	memcpy(at, nop, sizeof(nop));
+}
 
 void code_emit_site(const struct code *code, struct emitter *e, uint32_t offset,
 		struct code_site description)
 {
-	uint8_t *site = emit_jmp(e);
+	uint8_t *site;
 
+	if (description.upper) {
+		code_emit_zero_upper(e);
+	}
+	site = emit_jmp(e);
 	emit8(e, 0x49);
 	emit8(e, 0xbe);
-	emit64(e, offset | (uint64_t)description.xmms << 32 |
-					(uint64_t)description.flags_stored << 48);
+	emit64(e, offset | (description.flags_stored ? SITE_FLAGS_STORED : 0) |
+					(description.upper ? SITE_UPPER : 0) |
+					(uint64_t)description.loaded.low << SITE_LOW_SHIFT |
+					(uint64_t)description.loaded.high << SITE_HIGH_SHIFT);
 	emit_mov_imm(e, HOST_R15, (uint64_t)(uintptr_t)site);
 	emit_jmp_to(e, description.flags_stored ? code->link_stored : code->link);
 }
 
 struct code_site code_site_at(const uint8_t *site)
 {
-	struct code_site description;
+	uint64_t bits;
 
-	memcpy(&description, site + SITE_DESCRIPTION, sizeof(description));
-	return description;
+	memcpy(&bits, site + SITE_DESCRIPTION, sizeof(bits));
+	return (struct code_site){
+			.flags_stored = bits & SITE_FLAGS_STORED,
+			.upper = bits & SITE_UPPER,
+			.loaded = {(uint16_t)(bits >> SITE_LOW_SHIFT),
+					(uint16_t)(bits >> SITE_HIGH_SHIFT)},
+	};
 }
 
 const uint8_t *code_attend(const struct code *code)

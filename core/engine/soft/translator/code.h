@@ -82,10 +82,27 @@ const uint8_t *code_bring_in_x87(
 		const struct code *code); /* the same for one on x87 state, before it */
 const uint8_t *code_attend(const struct code *code); /* r14: offset of the next instruction */
 
+/* Vector registers, as bits, by halves: XMM, and what AVX adds to it. */
+struct halves {
+	uint16_t low, high;
+};
+
+/* What is in the first and not in the second. */
+static inline struct halves halves_without(struct halves a, struct halves b)
+{
+	return (struct halves){(uint16_t)(a.low & ~b.low), (uint16_t)(a.high & ~b.high)};
+}
+
+static inline struct halves halves_join(struct halves a, struct halves b)
+{
+	return (struct halves){(uint16_t)(a.low | b.low), (uint16_t)(a.high | b.high)};
+}
+
 /* A jump inside a page that may be made to lead to a translation: until then it leaves. */
 struct code_site {
-	uint16_t xmms; /* registers that the host has then */
-	uint16_t flags_stored; /* 1: flags are in packed_flags */
+	bool flags_stored; /* in packed_flags */
+	bool upper; /* upper halves may be in use: VZEROUPPER is in front of it */
+	struct halves loaded; /* the host has these then, as long as it is not for VZEROUPPER */
 };
 
 /* offset: of the target in its page. */
@@ -97,6 +114,12 @@ void code_emit_lookup(const struct code *code, struct emitter *emitter);
 
 /* What was said of the site there (writable view). */
 struct code_site code_site_at(const uint8_t *site);
+
+/* Takes the VZEROUPPER in front of a site away, which then leads to code that uses upper halves, too. */
+void code_keep_upper(uint8_t *site);
+
+/* The host's upper halves are zero from here on: what follows can do SSE without waiting for them. */
+void code_emit_zero_upper(struct emitter *emitter);
 
 /* Runs from an entry (executable view) until there is a reason to come back. GS must point at the current slot's view of cpu (view.h). */
 enum code_exit code_run(struct code *code, struct cpu *cpu, const uint8_t *entry);

@@ -120,6 +120,42 @@ void emit_op(struct emitter *emitter, const struct host_op *op, unsigned reg, st
 	emit_bytes(emitter, &op->imm, op->imm_size);
 }
 
+/* The shorter prefix has neither VEX.X nor VEX.B nor VEX.W, and one map. */
+static void emit_vex_prefix(
+		struct emitter *emitter, const struct host_vex *op, unsigned rex, unsigned vvvv)
+{
+	unsigned last = (~vvvv & 15) << 3 | (op->is_256 ? 4u : 0u) | op->prefix;
+	unsigned rxb = (~rex & (REX_R | REX_X | REX_B)) << 5;
+
+	if (op->map == INSN_MAP_0F && !op->wide && !(rex & (REX_X | REX_B))) {
+		emit8(emitter, 0xc5);
+		emit8(emitter, (uint8_t)((rxb & 0x80) | last));
+		return;
+	}
+	emit8(emitter, 0xc4);
+	emit8(emitter, (uint8_t)(rxb | op->map));
+	emit8(emitter, (uint8_t)((op->wide ? 0x80u : 0u) | last));
+}
+
+void emit_vex(struct emitter *emitter, const struct host_vex *op, unsigned reg, unsigned vvvv,
+		struct host_rm rm)
+{
+	const struct host_op none = {.map = op->map};
+
+	_Static_assert(INSN_MAP_0F == 1 && INSN_MAP_0F38 == 2 && INSN_MAP_0F3A == 3, "VEX.mmmmm");
+	if (rm.reg == HOST_NONE && rm.gs) {
+		emit8(emitter, 0x65);
+	}
+	emit_vex_prefix(emitter, op, rex_of(&none, reg, &rm), vvvv);
+	emit8(emitter, op->opcode);
+	if (rm.reg != HOST_NONE) {
+		emit8(emitter, (uint8_t)(0xc0 | (reg & 7) << 3 | (rm.reg & 7)));
+	} else {
+		emit_memory(emitter, reg, &rm);
+	}
+	emit_bytes(emitter, &op->imm, op->imm_size);
+}
+
 static void emit_simple(
 		struct emitter *emitter, uint8_t opcode, bool wide, unsigned reg, struct host_rm rm)
 {

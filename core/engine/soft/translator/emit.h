@@ -57,6 +57,16 @@ struct host_op {
 	uint64_t imm;
 };
 
+/* The same of an instruction with a VEX prefix. */
+struct host_vex {
+	uint8_t map; /* enum insn_map */
+	uint8_t opcode;
+	uint8_t prefix; /* VEX.pp */
+	bool wide, is_256; /* VEX.W, VEX.L */
+	uint8_t imm_size; /* bytes: 0, 1 */
+	uint8_t imm;
+};
+
 static inline struct host_rm host_register(unsigned reg)
 {
 	return (struct host_rm){.reg = (uint8_t)reg};
@@ -98,6 +108,10 @@ void emit64(struct emitter *emitter, uint64_t value);
 
 /* An instruction with modrm; reg is a register's number or the opcode's extension. */
 void emit_op(struct emitter *emitter, const struct host_op *op, unsigned reg, struct host_rm rm);
+
+/* The same with a VEX prefix; vvvv is 0 where it names nothing. */
+void emit_vex(struct emitter *emitter, const struct host_vex *op, unsigned reg, unsigned vvvv,
+		struct host_rm rm);
 
 /* 64-bit MOV between a register and memory or a register, and its relatives. */
 void emit_load(struct emitter *emitter, unsigned reg, struct host_rm rm);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/soft/translator/emit_block.h"
 
-#include "core/engine/soft/translator/live_xmms.h"
+#include "core/engine/soft/translator/live_vectors.h"
 
 static void emit_read_cr2(struct unit *u)
 {
@@ -31,6 +31,8 @@ static const struct emitted_kind {
 		[SHAPE_X87] = {insn_emit_x87},
 		[SHAPE_FLDCW] = {insn_emit_fldcw},
 		[SHAPE_PUSHF] = {insn_emit_pushf},
+		[SHAPE_VEX] = {insn_emit_vex},
+		[SHAPE_ZERO_UPPER] = {insn_emit_zero_upper},
 		[SHAPE_RDTSC] = {insn_emit_rdtsc},
 		[SHAPE_FENCE] = {insn_emit_fence},
 		[SHAPE_CLD] = {insn_emit_cld},
@@ -51,8 +53,9 @@ static bool emit_called_out(struct unit *u)
 	bool last = u->insn->flags & INSN_FLAG_ENDS_BLOCK;
 
 	unit_settle(u);
-	u->loaded = 0;
-	u->x87 = false;
+	unit_emit_zero_upper(u);
+	u->loaded = (struct halves){0};
+	u->upper = u->x87 = false;
 	unit_emit_call_out(u, u->offset, last);
 	return last;
 }
@@ -71,18 +74,22 @@ static bool emit_insn(struct unit *u)
 	return kind->ends_block;
 }
 
-static void find_shapes(struct unit *u, bool sse)
+static void find_shapes(struct unit *u, unsigned vectors)
 {
 	const struct block *block = u->block;
 
 	for (unsigned i = 0; i < block->count; i++) {
 		struct shape *shape = &u->shapes[i];
 		shape_of(&block->insns[i], shape);
-		if (!insn_is_emitted(&block->insns[i], shape) || (shape->sse && !sse) ||
+		if (!insn_is_emitted(&block->insns[i], shape) ||
+				(shape->sse && !(vectors & BLOCK_SSE)) ||
+				(shape->avx && !(vectors & BLOCK_AVX)) ||
 				(shape->privileged && u->set == TLB_USER)) {
 			*shape = (struct shape){
 					.kind = SHAPE_CALL_OUT, .flags_read = X86_FLAGS_ARITH};
 		}
+		u->vex |= shape->avx;
+		u->whole |= shape->whole || shape->kind == SHAPE_ZERO_UPPER;
 	}
 }
 
@@ -98,6 +105,7 @@ static bool looks_up(const struct unit *u, unsigned i)
 	}
 	switch ((enum shape_kind)u->shapes[i].kind) {
 	case SHAPE_MODRM:
+	case SHAPE_VEX:
 		return u->block->insns[i].is_memory;
 	case SHAPE_PUSH:
 	case SHAPE_POP:
@@ -157,17 +165,18 @@ static void find_flags(struct unit *u)
 
 /* In front of each far entry. */
 struct header {
-	uint16_t xmms; /* loaded by the near entry */
+	struct halves loaded; /* by the near entry */
 	/*
 	 * Where the entries are, from the far one, and how what comes with flags in packed_flags gets to the near one when the block is
 	 * dead.
 	 */
 	uint16_t near, warm, stored_warm, dead;
-	uint8_t pad[6];
+	bool upper; /* may be begun with upper halves in use */
+	uint8_t pad[3];
 };
 
 /* Room at a near entry for the exit that block_emit_dead_end() makes of it. */
-#define DEAD_END_MAX 32
+#define DEAD_END_MAX 40
 #define JMP_BYTES 5
 #define NOP 0x90
 
@@ -194,8 +203,8 @@ static void unit_start(struct unit *u, struct code *code, struct emitter *emitte
 	u->block = block;
 	u->offset = (uint32_t)PAGE_OFFSET(block->physical);
 	u->index = u->slow_count = 0;
-	u->loaded = u->dirty = 0;
-	u->apart = u->x87 = false;
+	u->loaded = u->dirty = (struct halves){0};
+	u->apart = u->x87 = u->vex = u->whole = u->upper = false;
 	u->x87_pointer = UNIT_NO_OFFSET;
 }
 
@@ -206,15 +215,6 @@ static void emit_room(struct emitter *e)
 
 	for (unsigned i = 0; i < sizeof(nop); i++) {
 		emit8(e, nop[i]);
-	}
-}
-
-static void emit_xmm_loads(struct unit *u, uint16_t xmms)
-{
-	for (unsigned reg = 0; reg < 16; reg++) {
-		if (xmms & BIT(reg)) {
-			unit_emit_xmm(u, 0x28, reg);
-		}
 	}
 }
 
@@ -237,11 +237,12 @@ static uint8_t *emit_entries(struct unit *u, struct header *header, const uint8_
 	}
 	const uint8_t *near_entry = u->e->at;
 	header->near = (uint16_t)(near_entry - far_entry);
-	emit_xmm_loads(u, header->xmms);
-	while (header->xmms && !u->e->full && u->e->at - near_entry < DEAD_END_MAX) {
+	unit_load_vectors(u, header->loaded);
+	while (u->e->at != near_entry && !u->e->full && u->e->at - near_entry < DEAD_END_MAX) {
 		emit8(u->e, NOP);
 	}
-	u->loaded = header->xmms;
+	u->loaded = header->loaded;
+	u->upper = true;
 	header->warm = (uint16_t)(u->e->at - far_entry);
 	if (u->stored[0]) {
 		unit_emit_flags_store(u);
@@ -321,6 +322,7 @@ static void emit_apart(struct unit *u, const struct slow_path *slow)
 	u->apart = true;
 	u->offset = slow->offset;
 	u->loaded = slow->loaded_before;
+	u->upper = true;
 	u->dirty = slow->dirty;
 	u->x87 = slow->x87_before;
 	u->x87_pointer = slow->x87_pointer;
@@ -353,8 +355,8 @@ static void emit_stored_entries(struct unit *u, struct header *header, const uin
 {
 	if (bypass) {
 		emit_here(u->e, bypass);
-		emit_xmm_loads(u, header->xmms);
-	} else if (!header->xmms) {
+		unit_load_vectors(u, header->loaded);
+	} else if (header->warm == header->near) {
 		header->stored_warm = STORED_ENTRY;
 		return;
 	}
@@ -366,7 +368,7 @@ static void emit_stored_entries(struct unit *u, struct header *header, const uin
 }
 
 uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct block *block,
-		unsigned set, bool sse)
+		unsigned set, unsigned vectors)
 {
 	struct unit u;
 	struct header *header = (struct header *)(void *)emitter->at;
@@ -374,10 +376,13 @@ uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct blo
 
 	unit_start(&u, code, emitter, block);
 	u.set = set;
-	find_shapes(&u, sse);
+	find_shapes(&u, vectors);
 	merge_plan(block, u.shapes, &u.plan);
 	find_flags(&u);
-	*header = (struct header){.xmms = sse ? live_xmms(&u) : 0};
+	*header = (struct header){.upper = u.whole};
+	if (vectors & BLOCK_SSE) {
+		header->loaded = live_vectors(&u);
+	}
 	emitter->at = far_entry;
 	uint8_t *bypass = emit_entries(&u, header, far_entry);
 	const uint8_t *body = emitter->at;
@@ -421,18 +426,19 @@ const uint8_t *block_entry_of(struct code *code, const uint8_t *far_entry, enum 
 	}
 }
 
-uint16_t block_entry_xmms(struct code *code, const uint8_t *far_entry)
+struct halves block_entry_vectors(struct code *code, const uint8_t *far_entry)
 {
-	return header_of(code_writable(code, far_entry)).xmms;
+	return header_of(code_writable(code, far_entry)).loaded;
 }
 
 void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry)
 {
 	struct header header = header_of(code_writable(code, far_entry));
 	struct code_site description = code_site_at(site);
-	bool warm = !(header.xmms & ~description.xmms);
+	struct halves missing = halves_without(header.loaded, description.loaded);
+	bool warm = !missing.low && !missing.high;
 	/* With nothing to load the stored entry is as good and has no jump. */
-	bool stored_warm = warm && header.xmms;
+	bool stored_warm = warm && header.warm != header.near;
 	enum block_entry entry = description.flags_stored
 						 ? (stored_warm ? BLOCK_ENTRY_STORED_WARM
 								: BLOCK_ENTRY_STORED)
@@ -441,6 +447,9 @@ void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry)
 	int32_t distance = (int32_t)(target - (code_executable(code, site) + 4));
 
 	memcpy(site, &distance, sizeof(distance));
+	if (description.upper && header.upper) {
+		code_keep_upper(site);
+	}
 }
 
 static void redirect(uint8_t *at, const uint8_t *target)
@@ -455,10 +464,11 @@ void block_emit_dead_end(struct code *code, const struct block *block, uint8_t *
 	struct header header = header_of(far_entry);
 	uint8_t *near_entry = far_entry + header.near;
 	struct emitter e = {.at = near_entry, .end = near_entry + DEAD_END_MAX};
+	const struct code_site site = {.upper = header.upper};
 
 	assert(header.dead >= header.near + DEAD_END_MAX);
 	/* What led here goes on through here: to the block's successor, when there is one. */
-	code_emit_site(code, &e, (uint32_t)PAGE_OFFSET(block->physical), (struct code_site){0});
+	code_emit_site(code, &e, (uint32_t)PAGE_OFFSET(block->physical), site);
 	assert(!e.full);
 	if (header.warm != header.near) {
 		redirect(far_entry + header.warm, near_entry);

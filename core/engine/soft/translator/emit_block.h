@@ -6,12 +6,23 @@
 #include "core/engine/soft/block.h"
 #include "core/engine/soft/translator/code.h"
 
+/* Vector instructions that need no checks: as cpu->sse_native, cpu->avx_native. */
+enum block_vectors {
+	BLOCK_SSE = 1 << 0,
+	BLOCK_AVX = 1 << 1,
+};
+
+static inline unsigned block_vectors_of(const struct cpu *cpu)
+{
+	return (cpu->sse_native ? BLOCK_SSE : 0u) | (cpu->avx_native ? BLOCK_AVX : 0u);
+}
+
 /*
- * Emits the block for accesses through the given TLB set; sse: as cpu->sse_native. Returns its far entry (writable view), or
+ * Emits the block for accesses through the given TLB set; vectors: enum block_vectors. Returns its far entry (writable view), or
  * NULL if it does not fit.
  */
 uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct block *block,
-		unsigned set, bool sse);
+		unsigned set, unsigned vectors);
 
 /* Where a block may be begun; code.h. */
 enum block_entry {
@@ -26,8 +37,8 @@ enum block_entry {
 /* The entry of a translation with this far entry (executable view, as what is returned). */
 const uint8_t *block_entry_of(struct code *code, const uint8_t *far_entry, enum block_entry which);
 
-/* XMM registers that its warm entries have loaded. */
-uint16_t block_entry_xmms(struct code *code, const uint8_t *far_entry);
+/* Vector registers that its warm entries have loaded. */
+struct halves block_entry_vectors(struct code *code, const uint8_t *far_entry);
 
 /* Makes the jump at site (writable view) lead to the translation with this far entry (executable view). */
 void block_emit_link(struct code *code, uint8_t *site, const uint8_t *far_entry);

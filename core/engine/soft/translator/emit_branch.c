@@ -113,6 +113,7 @@ static void emit_poll(struct unit *u, uint32_t target)
 	if (unit_flags_stored(u)) {
 		unit_emit_flags_load(u);
 	}
+	unit_emit_zero_upper(u);
 	emit_mov_imm(u->e, HOST_R14, target);
 	emit_jmp_to(u->e, code_attend(u->code));
 	emit_here8(u->e, quiet);
@@ -126,6 +127,7 @@ static void emit_chain(struct unit *u, int64_t target, int32_t stack_moved)
 		if (!unit_flags_stored(u)) {
 			unit_emit_flags_store(u);
 		}
+		unit_emit_zero_upper(u);
 		unit_emit_rip(u, HOST_R14, target);
 		emit_store_imm(u->e, STATE(branch), stack_moved * 65536 + (int32_t)u->offset);
 		code_emit_lookup(u->code, u->e);
@@ -135,8 +137,9 @@ static void emit_chain(struct unit *u, int64_t target, int32_t stack_moved)
 		emit_poll(u, (uint32_t)target);
 	}
 	code_emit_site(u->code, u->e, (uint32_t)target,
-			(struct code_site){
-					.xmms = u->loaded, .flags_stored = unit_flags_stored(u)});
+			(struct code_site){.flags_stored = unit_flags_stored(u),
+					.upper = unit_uses_upper(u),
+					.loaded = u->loaded});
 }
 
 static int64_t next_offset(const struct unit *u)
@@ -199,6 +202,7 @@ static void emit_push_return(struct unit *u)
 /* To the address in r14; should it turn out not to be canonical, as if nothing had been done. */
 static void emit_indirect(struct unit *u, int32_t stack_moved)
 {
+	unit_emit_zero_upper(u);
 	emit_store_imm(u->e, STATE(branch), stack_moved * 65536 + (int32_t)u->offset);
 	code_emit_lookup(u->code, u->e);
 }

@@ -58,39 +58,6 @@ static bool needs_rex(const struct unit *u, unsigned reg, unsigned host, unsigne
 	return size == 1 && host >= 4 && host < 8 && !is_high_byte(u->insn, reg, size);
 }
 
-/* An XMM register as an operand: in the host's from now on. */
-static unsigned xmm_in(struct unit *u, unsigned reg, unsigned use)
-{
-	if ((use & SHAPE_READ) && !(u->loaded & BIT(reg))) {
-		unit_emit_xmm(u, 0x28, reg);
-	}
-	u->loaded |= (uint16_t)BIT(reg);
-	u->dirty |= (uint16_t)(use & SHAPE_WRITE ? BIT(reg) : 0);
-	return reg;
-}
-
-static void add_use(unsigned reg, unsigned use, unsigned *reads, unsigned *writes)
-{
-	*reads |= use & SHAPE_READ ? (unsigned)BIT(reg) : 0;
-	*writes |= use & SHAPE_WRITE ? (unsigned)BIT(reg) : 0;
-}
-
-void insn_xmms(const struct insn *insn, const struct shape *shape, unsigned *ret_reads,
-		unsigned *ret_writes)
-{
-	*ret_reads = *ret_writes = 0;
-	if (shape->kind != SHAPE_MODRM) {
-		return;
-	}
-	if (shape->reg_xmm) {
-		add_use(insn->reg, shape->reg_use, ret_reads, ret_writes);
-	}
-	if (shape->rm_xmm) {
-		add_use(insn->rm, shape->rm_use, ret_reads, ret_writes);
-	}
-	add_use(0, shape->xmm0_use, ret_reads, ret_writes);
-}
-
 /* r15 but where the other operand takes it; merge.c counts on that. */
 static unsigned rm_scratch(const struct insn *insn, const struct shape *shape)
 {
@@ -114,33 +81,28 @@ void insn_emit_modrm(struct unit *u)
 			.imm_size = shape->imm_size,
 			.imm = insn->imm,
 	};
-	unsigned reg = shape->extension, rm_use = shape->rm_use;
+	unsigned reg = shape->extension;
 	struct host_rm rm;
 
 	if (shape->x87) {
 		unit_want_x87(u);
-	}
-	if (shape->reg_xmm && insn->reg == insn->rm) {
-		rm_use |= shape->reg_use; /* what one only writes the other reads */
 	}
 	if (insn->is_memory) {
 		rm = unit_emit_memory_operand(u, shape->rm_size, shape->rm_use & SHAPE_WRITE);
 	} else if (shape->rm_mm) {
 		rm = host_register(insn->modrm & 7);
 	} else {
-		rm = host_register(shape->rm_xmm ? xmm_in(u, insn->rm, rm_use)
+		rm = host_register(shape->rm_xmm ? insn->rm
 						 : operand_in(u, insn->rm, shape->rm_use,
 								   shape->rm_size,
 								   rm_scratch(insn, shape)));
 		op.rex |= needs_rex(u, insn->rm, rm.reg, shape->rm_size);
 	}
-	if (shape->xmm0_use) {
-		(void)xmm_in(u, 0, shape->xmm0_use);
-	}
+	unit_want_vectors(u);
 	if (shape->reg_use && shape->reg_mm) {
 		reg = (insn->modrm >> 3) & 7;
 	} else if (shape->reg_use && shape->reg_xmm) {
-		reg = xmm_in(u, insn->reg, shape->reg_use);
+		reg = insn->reg;
 	} else if (shape->reg_use) {
 		reg = operand_in(u, insn->reg, shape->reg_use, shape->reg_size, HOST_R15);
 		op.rex |= needs_rex(u, insn->reg, reg, shape->reg_size);
@@ -286,7 +248,7 @@ void insn_emit_divide(struct unit *u)
 
 static bool modrm_touches_flags(const struct insn *insn, const struct shape *shape)
 {
-	if (shape->sse || shape->x87) {
+	if (shape->sse || shape->x87 || shape->kind == SHAPE_VEX) {
 		return shape->flags_read || shape->flags_written;
 	}
 	if (insn->map == INSN_MAP_0F) {
@@ -307,8 +269,10 @@ bool insn_touches_flags(const struct insn *insn, const struct shape *shape)
 	case SHAPE_POP:
 	case SHAPE_LEAVE:
 	case SHAPE_SWAPGS:
+	case SHAPE_ZERO_UPPER:
 		return false;
 	case SHAPE_MODRM:
+	case SHAPE_VEX:
 		return modrm_touches_flags(insn, shape);
 	default:
 		return true;

@@ -69,23 +69,6 @@ static void emit_linear(struct unit *u)
 	}
 }
 
-/* MOVAPS between an XMM register and its place in the guest's state: 28 loads, 29 stores. */
-void unit_emit_xmm(struct unit *u, uint8_t opcode, unsigned reg)
-{
-	const struct host_op op = {.map = INSN_MAP_0F, .opcode = opcode};
-
-	emit_op(u->e, &op, reg, host_state(offsetof(struct cpu, fx.xmm) + reg * 16));
-}
-
-static void emit_xmms(struct unit *u, uint8_t opcode, uint16_t which)
-{
-	for (unsigned reg = 0; reg < 16; reg++) {
-		if (which & BIT(reg)) {
-			unit_emit_xmm(u, opcode, reg);
-		}
-	}
-}
-
 /* fx.fip = the address of the x87 instruction at the offset, if there is one. */
 static void emit_x87_pointer(struct unit *u, uint32_t offset)
 {
@@ -97,8 +80,8 @@ static void emit_x87_pointer(struct unit *u, uint32_t offset)
 
 void unit_settle(struct unit *u)
 {
-	emit_xmms(u, 0x29, u->dirty);
-	u->dirty = 0;
+	unit_store_vectors(u, u->dirty);
+	u->dirty = (struct halves){0};
 	emit_x87_pointer(u, u->x87_pointer);
 	u->x87_pointer = UNIT_NO_OFFSET;
 }
@@ -270,7 +253,10 @@ void unit_emit_slow_path(struct unit *u, const struct slow_path *slow)
 	if (slow->flags_stored) {
 		unit_emit_flags_load(u);
 	}
-	emit_xmms(u, 0x29, slow->dirty);
+	unit_store_vectors(u, slow->dirty);
+	if (u->whole) {
+		code_emit_zero_upper(u->e);
+	}
 	emit_x87_pointer(u, slow->x87_pointer);
 	if (!slow->brings_in_x87) {
 		unit_emit_call_out(u, slow->offset, !slow->back);
@@ -279,7 +265,7 @@ void unit_emit_slow_path(struct unit *u, const struct slow_path *slow)
 		emit_place(u, slow->offset);
 		emit_call_to(u->e, code_bring_in_x87(u->code));
 	}
-	emit_xmms(u, 0x28, slow->loaded);
+	unit_load_vectors(u, slow->loaded);
 	if (slow->back) {
 		emit_jmp_to(u->e, slow->back);
 	}

@@ -142,7 +142,7 @@ static bool is_simple(const struct insn *insn, const struct shape *shape)
 {
 	return insn->is_memory && insn->base < X86_REG_COUNT && insn->index == INSN_REG_NONE &&
 	       insn->segment != X86_FS && insn->segment != X86_GS && !shape->lock && !shape->x87 &&
-	       (!shape->aligned || shape->sse);
+	       (!shape->aligned || (shape->sse && shape->aligned <= ALIGNMENT));
 }
 
 /* The instruction's operand, if it is the only one, and at a known distance from a register's value. */
@@ -156,6 +156,7 @@ static bool access_of(const struct planner *p, const struct insn *insn, const st
 	*ret = (struct access){.size = 8};
 	switch ((enum shape_kind)shape->kind) {
 	case SHAPE_MODRM:
+	case SHAPE_VEX:
 		modrm = true;
 		break;
 	case SHAPE_PUSH:
@@ -199,6 +200,8 @@ static bool keeps_r14(const struct insn *insn, const struct shape *shape)
 		       (!shape->reg_use || shape->reg_xmm || shape->rm_xmm ||
 				       code_home(insn->reg) != HOST_NONE ||
 				       code_home(insn->rm) != HOST_NONE);
+	case SHAPE_VEX:
+		return !insn->is_memory;
 	case SHAPE_LEA:
 		return insn->base == INSN_REG_NONE || insn->index == INSN_REG_NONE ||
 		       insn->base == INSN_BASE_RIP || code_home(insn->base) != HOST_NONE ||
@@ -206,6 +209,7 @@ static bool keeps_r14(const struct insn *insn, const struct shape *shape)
 	case SHAPE_IMPLICIT:
 	case SHAPE_SHORT:
 	case SHAPE_NOTHING:
+	case SHAPE_ZERO_UPPER:
 		return true;
 	default:
 		return false;
@@ -264,6 +268,7 @@ static void note_registers(struct planner *p, const struct insn *insn, const str
 
 	switch ((enum shape_kind)shape->kind) {
 	case SHAPE_NOTHING:
+	case SHAPE_ZERO_UPPER:
 		return;
 	case SHAPE_PUSH:
 		put(p, X86_RSP, p->regs[X86_RSP], -8);
@@ -287,6 +292,12 @@ static void note_registers(struct planner *p, const struct insn *insn, const str
 	case SHAPE_SHORT:
 		forget_named(p, insn->rm, insn->operand_size);
 		return;
+	case SHAPE_VEX:
+		note_modrm(p, insn, shape);
+		if (!shape->flags_written) {
+			return; /* else it may be VPCMPISTRI */
+		}
+		break;
 	case SHAPE_MODRM:
 		note_modrm(p, insn, shape);
 		break;

@@ -23,6 +23,8 @@ enum shape_kind {
 	SHAPE_X87, /* the same instruction; memory is its only operand to be renamed */
 	SHAPE_FLDCW, /* called out if it unmasks something */
 	SHAPE_PUSHF,
+	SHAPE_VEX, /* as MODRM, with a VEX prefix */
+	SHAPE_ZERO_UPPER, /* VZEROUPPER */
 	SHAPE_RDTSC, /* called out if the guest's time is not the host's, or may not be read */
 	SHAPE_FENCE,
 	SHAPE_CLD,
@@ -58,10 +60,17 @@ struct shape {
 	bool lock;
 	bool privileged; /* as described for CPL 0 only, else called out */
 	bool sse; /* needs the host's SSE state to be the guest's */
+	bool avx; /* and all of the vectors */
 	bool x87; /* needs the host's x87 state to be the guest's */
 	bool x87_pointer; /* the x87 instruction pointer becomes its address */
 	bool reg_xmm, rm_xmm; /* the operand is an XMM register */
 	bool reg_mm, rm_mm; /* the operand is an MMX register */
+	/* VEX */
+	uint8_t vex_prefix; /* VEX.pp */
+	uint8_t vex_use; /* enum shape_use: VEX.vvvv as a vector */
+	bool fourth; /* reads the vector that the immediate names */
+	bool whole; /* vectors of 256 bits */
+	bool rm_low; /* of rm even then the lower half only */
 	uint8_t xmm0_use; /* enum shape_use: XMM0 as an operand that is not named */
 	uint16_t flags_read,
 			flags_written; /* arithmetic flags; written: always, whatever the operands */
@@ -69,9 +78,10 @@ struct shape {
 
 void shape_of(const struct insn *insn, struct shape *ret_shape);
 
-/* The same for INSN_CLASS_SSE, _MMX, _X87; leaves *shape alone for what is called out. */
+/* The same for INSN_CLASS_SSE, _MMX, _X87, _AVX; leaves *shape alone for what is called out. */
 void shape_of_sse(const struct insn *insn, struct shape *shape);
 void shape_of_mmx(const struct insn *insn, struct shape *shape);
 void shape_of_x87(const struct insn *insn, struct shape *shape);
+void shape_of_avx(const struct insn *insn, struct shape *shape);
 
 #endif

@@ -182,7 +182,7 @@ static const uint8_t *emit(struct translator *translator, struct emitter *emitte
 	if (!own && links && links->epoch == cpu->blocks->epoch) {
 		block->links = links;
 	}
-	entry = block_emit(translator->code, emitter, block, set, cpu->sse_native);
+	entry = block_emit(translator->code, emitter, block, set, block_vectors_of(cpu));
 	block->links = own;
 	return entry;
 }
@@ -196,8 +196,9 @@ const uint8_t *translator_find(struct translator *translator, struct block **blo
 	if (!code_holds(cpu) || block->untranslatable) {
 		return NULL;
 	}
-	if (unlikely(cpu->sse_native != fpu_sse_unchecked(cpu))) {
-		cpu->sse_native = !cpu->sse_native;
+	if (unlikely(fpu_native_changed(cpu))) {
+		cpu->sse_native = fpu_sse_unchecked(cpu);
+		cpu->avx_native = fpu_avx_unchecked(cpu);
 		stats_count(&cpu->stats, STAT_CLEARS_SSE);
 		cpu->blocks->full = true;
 		return NULL;
@@ -277,6 +278,16 @@ static void load_xmms(const struct cpu *cpu)
 #undef LOAD
 }
 
+static void load_upper_halves(const struct cpu *cpu)
+{
+#define LOAD(n) "vinsertf128 $1, " #n "*16(%0), %%ymm" #n ", %%ymm" #n "\n\t"
+	__asm__ volatile(LOAD(0) LOAD(1) LOAD(2) LOAD(3) LOAD(4) LOAD(5) LOAD(6) LOAD(7) LOAD(
+			8) LOAD(9) LOAD(10) LOAD(11) LOAD(12) LOAD(13) LOAD(14) LOAD(15)
+			 :
+			 : "r"(cpu->ymm_high), "m"(cpu->ymm_high));
+#undef LOAD
+}
+
 void translator_run_alone(struct translator *translator, const uint8_t *far_entry,
 		enum block_entry begin, bool faults)
 {
@@ -288,6 +299,9 @@ void translator_run_alone(struct translator *translator, const uint8_t *far_entr
 	const uint8_t *entry = block_entry_of(translator->code, far_entry, begin);
 	if (begin == BLOCK_ENTRY_WARM || begin == BLOCK_ENTRY_STORED_WARM) {
 		load_xmms(cpu);
+		if (cpu->avx_native) {
+			load_upper_halves(cpu);
+		}
 	}
 	(void)code_run(translator->code, cpu, entry);
 	if (unlikely(faults && !linear_is_canonical(cpu->rip))) {

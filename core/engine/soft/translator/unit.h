@@ -44,15 +44,15 @@ struct slow_path {
 	uint32_t offset; /* of the instruction in its page */
 	bool flags_in_rax; /* with rax in scratch[1] */
 	bool flags_stored; /* in packed_flags */
-	uint16_t dirty; /* XMM registers to be stored before */
-	uint16_t loaded; /* XMM registers to be loaded after */
+	struct halves dirty; /* vector registers to be stored before */
+	struct halves loaded; /* vector registers to be loaded after */
 	bool brings_in_x87; /* it does no more than that, before the instruction */
 	bool x87; /* it is brought in after */
 	uint32_t x87_pointer; /* as in struct unit, to be stored before */
 	/* Of operands that were checked together: instead of the above they are checked one by one. */
 	bool apart;
 	unsigned first, last; /* instructions, by index */
-	uint16_t loaded_before;
+	struct halves loaded_before;
 	bool x87_before;
 };
 
@@ -76,8 +76,11 @@ struct unit {
 	struct shape shape;
 	uint32_t offset; /* of insn in its page */
 	bool live; /* some flag from before insn is needed by it or later */
-	uint16_t loaded; /* XMM registers that the host has */
-	uint16_t dirty; /* of these, newer than those of the guest's state */
+	struct halves loaded; /* vector registers that the host has */
+	struct halves dirty; /* of these, newer than those of the guest's state */
+	bool vex; /* some instruction of the block has a VEX prefix and is on vectors */
+	bool whole; /* on all of them, or is VZEROUPPER; else no upper half is in use */
+	bool upper; /* some upper half may be; means nothing unless whole */
 	bool x87; /* the host has the guest's x87 state */
 	uint32_t x87_pointer; /* offset of the last x87 instruction, if not known to the guest's state */
 	unsigned slow_count;
@@ -126,8 +129,24 @@ static inline bool unit_flags_stored(const struct unit *u)
 /* Where the host has the memory operand: near r14. Uses r15. */
 struct host_rm unit_emit_memory_operand(struct unit *u, unsigned size, bool write);
 
-/* MOVAPS between an XMM register and its place in the guest's state: 28 loads, 29 stores. */
-void unit_emit_xmm(struct unit *u, uint8_t opcode, unsigned reg);
+/* Which vector registers an instruction takes as they are before it, and which it writes. */
+struct vector_use {
+	struct halves reads, writes;
+};
+
+/* Of an instruction that unit_want_vectors() is for. */
+struct vector_use insn_vectors(const struct insn *insn, const struct shape *shape);
+
+/* From the guest's state to the host's registers, an upper half with the lower one or behind it; and back. */
+void unit_load_vectors(struct unit *u, struct halves which);
+void unit_store_vectors(struct unit *u, struct halves which);
+
+/* The current instruction's vectors are the host's from here on. */
+void unit_want_vectors(struct unit *u);
+
+/* Whether the host's upper halves may be in use, and VZEROUPPER if so: before whatever leaves the translation. */
+bool unit_uses_upper(const struct unit *u);
+void unit_emit_zero_upper(struct unit *u);
 
 /* Brings the guest's state up to date: before whatever leaves the translation. Flags and r14 stay. */
 void unit_settle(struct unit *u);
@@ -148,10 +167,6 @@ void unit_emit_slow_path(struct unit *u, const struct slow_path *slow);
 /* Whether the shape is emitted in line for this instruction. */
 bool insn_is_emitted(const struct insn *insn, const struct shape *shape);
 
-/* XMM registers, as bits, that insn_emit_modrm() takes as they are before the instruction, and those it writes. */
-void insn_xmms(const struct insn *insn, const struct shape *shape, unsigned *ret_reads,
-		unsigned *ret_writes);
-
 /* Whether an emitted instruction may read or write arithmetic flags. */
 bool insn_touches_flags(const struct insn *insn, const struct shape *shape);
 
@@ -161,6 +176,10 @@ void insn_emit_implicit(struct unit *u);
 void insn_emit_short(struct unit *u);
 void insn_emit_lea(struct unit *u);
 void insn_emit_divide(struct unit *u);
+
+/* With a VEX prefix; emit_avx.c. */
+void insn_emit_vex(struct unit *u);
+void insn_emit_zero_upper(struct unit *u);
 
 /* The same of the stack; emit_branch.c. */
 void insn_emit_push(struct unit *u);

@@ -359,9 +359,10 @@ static struct sweep *sweep_start(unsigned one_of, unsigned runs)
 	cpu = twins->differ.fake->cpu;
 	cpu->features = features_offer()->possible;
 	cpu->cr4 |= X86_CR4_OSXSAVE;
-	cpu->xcr0 = X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX;
+	cpu->xcr0 = fpu_states(cpu);
+	cpu->avx_native = twins->avx = fpu_avx_unchecked(cpu);
 	native_catch_sigfpe(); /* for blocks that unmask exceptions; the oracle has it else */
-	twins->alignment = 16;
+	twins->alignment = 32;
 	twins->x87 = true;
 	(void)ZydisDecoderInit(&sweep->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	sweep->seen = g_hash_table_new(NULL, NULL);

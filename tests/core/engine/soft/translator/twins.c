@@ -115,7 +115,7 @@ const uint8_t *translate(struct cpu *cpu, const struct block *block)
 		code_clear(translated.code);
 		assert_true(code_begin(translated.code, &emitter));
 	}
-	entry = block_emit(translated.code, &emitter, block, cpu->tlb_set, cpu->sse_native);
+	entry = block_emit(translated.code, &emitter, block, cpu->tlb_set, block_vectors_of(cpu));
 	if (!entry) {
 		return NULL;
 	}
@@ -140,6 +140,16 @@ static void load_xmms(const uint8_t xmms[16][16])
 			8) LOAD(9) LOAD(10) LOAD(11) LOAD(12) LOAD(13) LOAD(14) LOAD(15)
 			 :
 			 : "r"(xmms), "m"(*(const uint8_t(*)[16][16])xmms));
+#undef LOAD
+}
+
+static void load_upper_halves(const uint8_t halves[16][16])
+{
+#define LOAD(n) "vinsertf128 $1, " #n "*16(%0), %%ymm" #n ", %%ymm" #n "\n\t"
+	__asm__ volatile(LOAD(0) LOAD(1) LOAD(2) LOAD(3) LOAD(4) LOAD(5) LOAD(6) LOAD(7) LOAD(
+			8) LOAD(9) LOAD(10) LOAD(11) LOAD(12) LOAD(13) LOAD(14) LOAD(15)
+			 :
+			 : "r"(halves), "m"(*(const uint8_t(*)[16][16])halves));
 #undef LOAD
 }
 
@@ -201,6 +211,9 @@ static void enter(struct cpu *cpu, const uint8_t *far_entry, enum block_entry be
 		cpu->page_rip = cpu->rip & ~(GUEST_PAGE_SIZE - 1);
 	}
 	load_xmms(is_warm(begin) ? cpu->fx.xmm : others);
+	if (cpu->avx_native) {
+		load_upper_halves(is_warm(begin) ? cpu->ymm_high : others);
+	}
 	(void)code_run(translated.code, cpu, entry);
 }
 
@@ -547,6 +560,10 @@ void twins_random_state(struct twins *twins)
 	for (unsigned i = 0; i < sizeof(cpu->fx.xmm) / 8; i++) {
 		uint64_t value = differ_value(differ);
 		memcpy((uint8_t *)cpu->fx.xmm + 8 * i, &value, sizeof(value));
+	}
+	for (unsigned i = 0; i < sizeof(cpu->ymm_high) / 8 && twins->avx; i++) {
+		uint64_t value = differ_value(differ);
+		memcpy((uint8_t *)cpu->ymm_high + 8 * i, &value, sizeof(value));
 	}
 	cpu->fx.mxcsr &= ~0x3fu; /* the exceptions that were seen */
 	if (twins->x87) {

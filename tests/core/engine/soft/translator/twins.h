@@ -62,6 +62,7 @@ struct twins {
 	struct differ differ;
 	struct outcome before, interpreted, translated;
 	bool addresses; /* in all registers, else in most */
+	bool avx; /* random upper halves, else they are as they were */
 	bool x87; /* random registers, nothing unmasked */
 	unsigned alignment; /* bytes, of most addresses in registers; 0: none */
 	uint64_t refused; /* blocks that cannot be translated */
