@@ -2,7 +2,7 @@
 /* Instructions with a VEX prefix: the same, with vectors where they were, and the rest renamed. */
 #include "core/engine/soft/translator/unit.h"
 
-/* A general register as the only operand of its kind: results are 32 or 64 bits, so nothing of what it was is needed. */
+/* A general register, in r15 if nowhere else: results are 32 or 64 bits, so nothing of what it was is needed. */
 static unsigned general_in(struct unit *u, unsigned reg, unsigned use)
 {
 	if (use & SHAPE_READ) {
@@ -51,6 +51,42 @@ void insn_emit_vex(struct unit *u)
 	if (!insn->is_memory && !shape->rm_xmm) {
 		general_out(u, insn->rm, shape->rm_use, rm.reg);
 	}
+}
+
+/*
+ * Only where the ModRM operand and VEX.vvvv are sources and neither has a place in the host is r14 used; merge.c counts on that. A
+ * result may take the place of a source.
+ */
+void insn_emit_vex_general(struct unit *u)
+{
+	const struct insn *insn = u->insn;
+	const struct shape *shape = &u->shape;
+	const struct host_vex op = {
+			.map = insn->map,
+			.opcode = shape->opcode,
+			.prefix = shape->vex_prefix,
+			.wide = shape->rex_w,
+			.imm_size = shape->imm_size,
+			.imm = (uint8_t)insn->imm,
+	};
+	unsigned reg = shape->extension, vex = 0, named = insn->vex_reg & 15;
+	struct host_rm rm;
+
+	if (insn->is_memory) {
+		rm = unit_emit_memory_operand(u, shape->rm_size, false);
+	} else {
+		bool both = (shape->vex_use & SHAPE_READ) && code_home(named) == HOST_NONE;
+		rm = host_register(unit_reg_in(u, insn->rm, both ? HOST_R14 : HOST_R15));
+	}
+	if (shape->vex_use) {
+		vex = general_in(u, named, shape->vex_use);
+	}
+	if (shape->reg_use) {
+		reg = general_in(u, insn->reg, shape->reg_use);
+	}
+	emit_vex(u->e, &op, reg, vex, rm);
+	general_out(u, named, shape->vex_use, vex);
+	general_out(u, insn->reg, shape->reg_use, reg);
 }
 
 /* A host register that has nothing of the guest's; the last one is emptied if there is none. */

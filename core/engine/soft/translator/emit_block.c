@@ -32,6 +32,7 @@ static const struct emitted_kind {
 		[SHAPE_FLDCW] = {insn_emit_fldcw},
 		[SHAPE_PUSHF] = {insn_emit_pushf},
 		[SHAPE_VEX] = {insn_emit_vex},
+		[SHAPE_VEX_GENERAL] = {insn_emit_vex_general},
 		[SHAPE_ZERO_UPPER] = {insn_emit_zero_upper},
 		[SHAPE_RDTSC] = {insn_emit_rdtsc},
 		[SHAPE_FENCE] = {insn_emit_fence},
@@ -106,6 +107,7 @@ static bool looks_up(const struct unit *u, unsigned i)
 	switch ((enum shape_kind)u->shapes[i].kind) {
 	case SHAPE_MODRM:
 	case SHAPE_VEX:
+	case SHAPE_VEX_GENERAL:
 		return u->block->insns[i].is_memory;
 	case SHAPE_PUSH:
 	case SHAPE_POP:

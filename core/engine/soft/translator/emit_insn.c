@@ -248,7 +248,7 @@ void insn_emit_divide(struct unit *u)
 
 static bool modrm_touches_flags(const struct insn *insn, const struct shape *shape)
 {
-	if (shape->sse || shape->x87 || shape->kind == SHAPE_VEX) {
+	if (shape->sse || shape->x87 || shape->kind == SHAPE_VEX_GENERAL) {
 		return shape->flags_read || shape->flags_written;
 	}
 	if (insn->map == INSN_MAP_0F) {
@@ -273,6 +273,7 @@ bool insn_touches_flags(const struct insn *insn, const struct shape *shape)
 		return false;
 	case SHAPE_MODRM:
 	case SHAPE_VEX:
+	case SHAPE_VEX_GENERAL:
 		return modrm_touches_flags(insn, shape);
 	default:
 		return true;

@@ -157,6 +157,7 @@ static bool access_of(const struct planner *p, const struct insn *insn, const st
 	switch ((enum shape_kind)shape->kind) {
 	case SHAPE_MODRM:
 	case SHAPE_VEX:
+	case SHAPE_VEX_GENERAL:
 		modrm = true;
 		break;
 	case SHAPE_PUSH:
@@ -202,6 +203,11 @@ static bool keeps_r14(const struct insn *insn, const struct shape *shape)
 				       code_home(insn->rm) != HOST_NONE);
 	case SHAPE_VEX:
 		return !insn->is_memory;
+	case SHAPE_VEX_GENERAL:
+		return !insn->is_memory &&
+		       (!(shape->vex_use & SHAPE_READ) ||
+				       code_home(insn->vex_reg & 15) != HOST_NONE ||
+				       code_home(insn->rm) != HOST_NONE);
 	case SHAPE_LEA:
 		return insn->base == INSN_REG_NONE || insn->index == INSN_REG_NONE ||
 		       insn->base == INSN_BASE_RIP || code_home(insn->base) != HOST_NONE ||
@@ -291,6 +297,14 @@ static void note_registers(struct planner *p, const struct insn *insn, const str
 		return;
 	case SHAPE_SHORT:
 		forget_named(p, insn->rm, insn->operand_size);
+		return;
+	case SHAPE_VEX_GENERAL:
+		if (shape->reg_use) {
+			forget(p, insn->reg);
+		}
+		if (shape->vex_use & SHAPE_WRITE) {
+			forget(p, insn->vex_reg & 15);
+		}
 		return;
 	case SHAPE_VEX:
 		note_modrm(p, insn, shape);

@@ -516,6 +516,10 @@ void shape_of(const struct insn *insn, struct shape *ret_shape)
 	if (insn->insn_class == INSN_CLASS_SSE && (!insn->is_memory || insn->address_size == 8)) {
 		shape_of_sse(insn, &shape);
 	}
+	if (insn->insn_class == INSN_CLASS_INTEGER && has_prefix(insn, INSN_PREFIX_VEX) &&
+			(!insn->is_memory || insn->address_size == 8)) {
+		shape_of_bmi(insn, &shape);
+	}
 	if (insn->insn_class == INSN_CLASS_AVX && (!insn->is_memory || insn->address_size == 8)) {
 		shape_of_avx(insn, &shape);
 	}

@@ -24,6 +24,7 @@ enum shape_kind {
 	SHAPE_FLDCW, /* called out if it unmasks something */
 	SHAPE_PUSHF,
 	SHAPE_VEX, /* as MODRM, with a VEX prefix */
+	SHAPE_VEX_GENERAL, /* the same on general registers */
 	SHAPE_ZERO_UPPER, /* VZEROUPPER */
 	SHAPE_RDTSC, /* called out if the guest's time is not the host's, or may not be read */
 	SHAPE_FENCE,
@@ -67,7 +68,7 @@ struct shape {
 	bool reg_mm, rm_mm; /* the operand is an MMX register */
 	/* VEX */
 	uint8_t vex_prefix; /* VEX.pp */
-	uint8_t vex_use; /* enum shape_use: VEX.vvvv as a vector */
+	uint8_t vex_use; /* enum shape_use: VEX.vvvv */
 	bool fourth; /* reads the vector that the immediate names */
 	bool whole; /* vectors of 256 bits */
 	bool rm_low; /* of rm even then the lower half only */
@@ -78,10 +79,11 @@ struct shape {
 
 void shape_of(const struct insn *insn, struct shape *ret_shape);
 
-/* The same for INSN_CLASS_SSE, _MMX, _X87, _AVX; leaves *shape alone for what is called out. */
+/* The same for INSN_CLASS_SSE, _MMX, _X87, _AVX, and _INTEGER with a VEX prefix; leaves *shape alone for what is called out. */
 void shape_of_sse(const struct insn *insn, struct shape *shape);
 void shape_of_mmx(const struct insn *insn, struct shape *shape);
 void shape_of_x87(const struct insn *insn, struct shape *shape);
+void shape_of_bmi(const struct insn *insn, struct shape *shape);
 void shape_of_avx(const struct insn *insn, struct shape *shape);
 
 #endif

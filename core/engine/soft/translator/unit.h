@@ -179,6 +179,7 @@ void insn_emit_divide(struct unit *u);
 
 /* With a VEX prefix; emit_avx.c. */
 void insn_emit_vex(struct unit *u);
+void insn_emit_vex_general(struct unit *u);
 void insn_emit_zero_upper(struct unit *u);
 
 /* The same of the stack; emit_branch.c. */

@@ -23,6 +23,7 @@
 /* What the instructions of random_insn() may be. */
 static struct {
 	unsigned legacy, integer; /* of 16 */
+	bool bmi; /* most of integer */
 	bool whole; /* of 256 bits, else of 128 */
 	uint64_t emitted;
 	unsigned count, keys[KEYS]; /* those that exist */
@@ -38,6 +39,26 @@ static unsigned spell_integer(struct differ *differ, uint8_t *bytes)
 
 	memcpy(bytes, choice, choice[2]);
 	return choice[2];
+}
+
+/* BMI1, BMI2. */
+static unsigned spell_general(struct differ *differ, uint8_t *bytes)
+{
+	static const struct {
+		uint8_t map, prefix, opcode;
+	} choices[] = {{2, 0, 0xf2}, {2, 0, 0xf3}, {2, 0, 0xf5}, {2, 2, 0xf5}, {2, 3, 0xf5},
+			{2, 3, 0xf6}, {2, 0, 0xf7}, {2, 1, 0xf7}, {2, 2, 0xf7}, {2, 3, 0xf7},
+			{3, 3, 0xf0}};
+	size_t choice = differ_below(differ, G_N_ELEMENTS(choices));
+
+	bytes[0] = 0xc4;
+	bytes[1] = (uint8_t)(differ_below(differ, 8) << 5 | choices[choice].map);
+	bytes[2] = (uint8_t)((differ_below(differ, 32) << 3) | choices[choice].prefix);
+	if (choices[choice].map == 3) {
+		bytes[2] |= 0x78;
+	}
+	bytes[3] = choices[choice].opcode;
+	return 4;
 }
 
 static unsigned spell_legacy(struct differ *differ, uint8_t *bytes)
@@ -123,7 +144,8 @@ static unsigned spell(struct differ *differ, uint8_t *bytes, enum insn_class *re
 
 	if (choice < kind.integer) {
 		*ret_class = INSN_CLASS_INTEGER;
-		return spell_integer(differ, bytes);
+		return kind.bmi && differ_below(differ, 4) ? spell_general(differ, bytes)
+							   : spell_integer(differ, bytes);
 	}
 	if (choice < kind.integer + kind.legacy) {
 		*ret_class = INSN_CLASS_SSE;
@@ -289,6 +311,21 @@ static void test_among_sse(void **state)
 	stop(twins);
 }
 
+static void test_general(void **state)
+{
+	struct twins *twins;
+
+	(void)state;
+	if (host_lacks_avx() || !host_has(CPU_FEATURE_BMI1) || !host_has(CPU_FEATURE_BMI2)) {
+		skip();
+	}
+	twins = start();
+	kind.integer = 12;
+	kind.bmi = kind.whole = true;
+	run(twins, MXCSR_INIT, true, 40000);
+	stop(twins);
+}
+
 /* Exceptions not masked: everything is called out. */
 static void test_unmasked(void **state)
 {
@@ -310,6 +347,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 			cmocka_unit_test(test_whole),
 			cmocka_unit_test(test_among_sse),
+			cmocka_unit_test(test_general),
 			cmocka_unit_test(test_unmasked),
 	};
 
