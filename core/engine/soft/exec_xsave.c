@@ -53,9 +53,15 @@ static void store_states(struct cpu *cpu, const struct insn *insn, uint64_t line
 		bool mxcsr)
 {
 	const size_t x87_registers = offsetof(struct cpu_fx, st);
+	const uint64_t common = X86_XCR0_X87 | X86_XCR0_SSE;
 	struct cpu_fx image;
 
 	fpu_make_image(cpu, insn, &image);
+	if ((states & common) == common && mxcsr && vector_registers(cpu) == 16) {
+		mmu_store_bytes(cpu, linear, &image, offsetof(struct cpu_fx, reserved1));
+		states &= ~common;
+		mxcsr = false;
+	}
 	if (states & X86_XCR0_X87) {
 		mmu_store_bytes(cpu, linear, &image, offsetof(struct cpu_fx, mxcsr));
 		mmu_store_bytes(cpu, linear + x87_registers, image.st, sizeof(image.st));

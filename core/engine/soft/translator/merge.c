@@ -23,9 +23,6 @@ struct access {
 	bool write;
 };
 
-/* Vectors: the only operands that are aligned and may be merged. */
-#define ALIGNMENT 16
-
 struct planner {
 	const struct block *block;
 	const struct shape *shapes;
@@ -37,8 +34,8 @@ struct planner {
 		unsigned count, first, last, id;
 		int32_t low, high; /* distances */
 		bool write;
-		bool aligned; /* some are, all at the same distance from a multiple of ALIGNMENT: */
-		unsigned phase;
+		unsigned aligned; /* bytes that some are aligned to at most; 0: none is */
+		unsigned phase; /* of those, distance from a multiple of that */
 	} open;
 	int32_t distances[BLOCK_MAX_INSNS]; /* of the operands in open, by instruction */
 	bool member[BLOCK_MAX_INSNS];
@@ -75,14 +72,14 @@ static void close_open(struct planner *p)
 	if (p->open.count > 1) {
 		if (p->open.aligned) {
 			p->open.low -= (int32_t)(((unsigned)p->open.low - p->open.phase) %
-						 ALIGNMENT);
+						 p->open.aligned);
 		}
 		struct merge *merge = &plan->merges[plan->count];
 		*merge = (struct merge){.first = (uint8_t)p->open.first,
 				.last = (uint8_t)p->open.last,
 				.size = (uint16_t)(p->open.high - p->open.low),
 				.write = p->open.write,
-				.aligned = p->open.aligned ? ALIGNMENT : 0};
+				.aligned = (uint8_t)p->open.aligned};
 		for (unsigned i = p->open.first; i <= p->open.last; i++) {
 			if (p->member[i]) {
 				plan->insns[i].merge = (uint8_t)plan->count;
@@ -94,9 +91,17 @@ static void close_open(struct planner *p)
 	p->open.count = 0;
 }
 
-static unsigned phase_of(const struct access *access)
+static unsigned phase_of(const struct access *access, unsigned aligned)
 {
-	return (unsigned)access->at.distance % ALIGNMENT;
+	return (unsigned)access->at.distance % aligned;
+}
+
+/* Whether all can be aligned as they are to be. */
+static bool aligns(const struct planner *p, const struct access *access)
+{
+	unsigned both = MIN(p->open.aligned, access->aligned);
+
+	return both == 0 || p->open.phase % both == phase_of(access, both);
 }
 
 /* Whether one look can do for what is open and another operand. */
@@ -105,8 +110,7 @@ static bool fits(const struct planner *p, const struct access *access)
 	int32_t low = access->at.distance, high = low + access->size;
 
 	return p->open.count > 0 && p->open.id == access->at.id &&
-	       MAX(high, p->open.high) - MIN(low, p->open.low) <= SPAN_MAX &&
-	       !(p->open.aligned && access->aligned && p->open.phase != phase_of(access));
+	       MAX(high, p->open.high) - MIN(low, p->open.low) <= SPAN_MAX && aligns(p, access);
 }
 
 static void add_access(struct planner *p, unsigned i, const struct access *access)
@@ -126,11 +130,11 @@ static void add_access(struct planner *p, unsigned i, const struct access *acces
 		p->open.low = low;
 		p->open.high = high;
 		p->open.write = access->write;
-		p->open.aligned = false;
+		p->open.aligned = 0;
 	}
-	if (access->aligned) {
-		p->open.aligned = true;
-		p->open.phase = phase_of(access);
+	if (access->aligned > p->open.aligned) {
+		p->open.aligned = access->aligned;
+		p->open.phase = phase_of(access, access->aligned);
 	}
 	p->open.last = i;
 	p->member[i] = true;
@@ -142,7 +146,7 @@ static bool is_simple(const struct insn *insn, const struct shape *shape)
 {
 	return insn->is_memory && insn->base < X86_REG_COUNT && insn->index == INSN_REG_NONE &&
 	       insn->segment != X86_FS && insn->segment != X86_GS && !shape->lock && !shape->x87 &&
-	       (!shape->aligned || (shape->sse && shape->aligned <= ALIGNMENT));
+	       (!shape->aligned || shape->sse); /* vectors alone */
 }
 
 /* The instruction's operand, if it is the only one, and at a known distance from a register's value. */

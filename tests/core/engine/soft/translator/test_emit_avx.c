@@ -57,6 +57,10 @@ static unsigned spell_general(struct differ *differ, uint8_t *bytes)
 	if (choices[choice].map == 3) {
 		bytes[2] |= 0x78;
 	}
+	if (choices[choice].map == 2 && differ_below(differ, 2)) {
+		bytes[1] &= 0xdf; /* r13 to r15, two of them */
+		bytes[2] &= 0x97;
+	}
 	bytes[3] = choices[choice].opcode;
 	return 4;
 }
@@ -159,11 +163,13 @@ static unsigned random_modrm(struct differ *differ)
 {
 	unsigned modrm = (unsigned)differ_below(differ, 256);
 
-	modrm = modrm >> 6 == 2 || differ_below(differ, 4) == 0 ? modrm | 0xc0 : modrm;
+	if (modrm >> 6 == 2 || differ_below(differ, 4) == 0) {
+		modrm |= 0xc0;
+	}
 	if (modrm < 0xc0 && (modrm & 7) == 4) {
 		modrm ^= 1;
 	}
-	if (differ_below(differ, 8) == 0) {
+	if (differ_below(differ, kind.bmi ? 2 : 8) == 0) {
 		modrm = (modrm & 0x38) | 0x43; /* [rbx + disp8]: near the others */
 	}
 	return modrm;
