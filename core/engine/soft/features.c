@@ -6,13 +6,18 @@
 #include <string.h>
 
 /*
- * Family 6, model 2CH, stepping 2: the last of Intel's servers without AVX, because programs compiled for several processors
- * (target_clones and the like) tell by the model alone whether they may use it.
+ * Programs compiled for several processors (target_clones and the like) tell by family and model alone what they may use. So the
+ * model is the last of Intel's servers with AVX2 and without AVX-512, or the last one without AVX. Neither is on Linux's lists of
+ * those whose flaws no bit of ARCH_CAPABILITIES declares absent, or which have registers that it looks for by model.
  */
 #define OWN_FAMILY 6
-#define OWN_MODEL 0x2c
-#define OWN_STEPPING 2
+#define BROADWELL_MODEL 0x4f
+#define BROADWELL_STEPPING 1
+#define WESTMERE_MODEL 0x2c
+#define WESTMERE_STEPPING 2
 #define OWN_NAME "Oriel software CPU"
+
+#define F1_ECX_OSXSAVE BIT(27)
 
 /* Done by the engine, or by what every x86-64 host has. */
 static const enum cpu_feature emulated[] = {
@@ -102,22 +107,47 @@ static const enum cpu_feature native[] = {
 		CPU_FEATURE_ADX,
 		CPU_FEATURE_SHA,
 		CPU_FEATURE_LZCNT,
+		CPU_FEATURE_RDSEED,
+		CPU_FEATURE_ADX,
 		CPU_FEATURE_AVX,
 		CPU_FEATURE_AVX2,
 		CPU_FEATURE_FMA,
 		CPU_FEATURE_F16C,
 };
 
-/*
- * Only for who asks. PCOMMIT was withdrawn by its makers and is of no use to a guest; the others make one slower that would take
- * them for faster, as long as the translator has to call them out.
- */
+/* Only for who asks: it was withdrawn by its makers and is of no use to a guest. */
 static const enum cpu_feature on_request[] = {
 		CPU_FEATURE_PCOMMIT,
+};
+
+/* Where there is no AVX, these would save nothing that FXSAVE does not: for who asks, too. */
+static const enum cpu_feature with_avx[] = {
 		CPU_FEATURE_XSAVE,
 		CPU_FEATURE_XSAVEOPT,
 		CPU_FEATURE_XSAVEC,
 		CPU_FEATURE_XGETBV1,
+};
+
+/* Of a host's processor that does not save upper halves of vectors, or whose system does not. */
+static const enum cpu_feature upper_halves[] = {
+		CPU_FEATURE_AVX,
+		CPU_FEATURE_AVX2,
+		CPU_FEATURE_FMA,
+		CPU_FEATURE_F16C,
+};
+
+/* What programs take for granted on a Broadwell server, beside what is always there. */
+static const enum cpu_feature of_broadwell[] = {
+		CPU_FEATURE_SSE42,
+		CPU_FEATURE_POPCNT,
+		CPU_FEATURE_AES,
+		CPU_FEATURE_PCLMULQDQ,
+		CPU_FEATURE_RDRAND,
+		CPU_FEATURE_BMI1,
+		CPU_FEATURE_BMI2,
+		CPU_FEATURE_LZCNT,
+		CPU_FEATURE_RDSEED,
+		CPU_FEATURE_ADX,
 		CPU_FEATURE_AVX,
 		CPU_FEATURE_AVX2,
 		CPU_FEATURE_FMA,
@@ -139,6 +169,18 @@ static const enum cpu_feature of_machine[] = {
 		CPU_FEATURE_SELF_SNOOP,
 };
 
+static bool host_saves_upper_halves(void)
+{
+	unsigned eax, ebx, ecx = 0, edx;
+	uint32_t states;
+
+	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & F1_ECX_OSXSAVE)) {
+		return false;
+	}
+	__asm__("xgetbv" : "=a"(states), "=d"(edx) : "c"(0));
+	return (states & X86_XCR0_SSE) && (states & X86_XCR0_AVX);
+}
+
 /* CPUID is slow on hosts that are guests themselves. */
 static void read_host(struct cpu_features *ret_host)
 {
@@ -151,31 +193,46 @@ static void read_host(struct cpu_features *ret_host)
 		}
 		ret_host->words[i] = regs[place->reg];
 	}
+	for (size_t i = 0; i < G_N_ELEMENTS(upper_halves) && !host_saves_upper_halves(); i++) {
+		cpu_features_set(ret_host, upper_halves[i], false);
+	}
 }
 
-static void make_offer(struct cpu_offer *offer)
+static void find_identity(struct cpu_offer *offer)
 {
-	struct cpu_features host;
+	bool broadwell = true;
 
-	read_host(&host);
-	*offer = (struct cpu_offer){
-			.engine = "the software CPU",
-			.identity = {OWN_FAMILY, OWN_MODEL, OWN_STEPPING, OWN_NAME},
-	};
+	for (size_t i = 0; i < G_N_ELEMENTS(of_broadwell); i++) {
+		broadwell = broadwell && cpu_features_has(&offer->standard, of_broadwell[i]);
+	}
+	offer->identity = broadwell ? (struct cpu_identity){OWN_FAMILY, BROADWELL_MODEL,
+						      BROADWELL_STEPPING, OWN_NAME}
+				    : (struct cpu_identity){OWN_FAMILY, WESTMERE_MODEL,
+						      WESTMERE_STEPPING, OWN_NAME};
+}
+
+void features_make_offer(const struct cpu_features *host, struct cpu_offer *offer)
+{
+	*offer = (struct cpu_offer){.engine = "the software CPU"};
 	for (size_t i = 0; i < G_N_ELEMENTS(emulated); i++) {
 		cpu_features_set(&offer->known, emulated[i], true);
 	}
 	offer->possible = offer->known;
 	for (size_t i = 0; i < G_N_ELEMENTS(native); i++) {
 		cpu_features_set(&offer->known, native[i], true);
-		cpu_features_set(&offer->possible, native[i], cpu_features_has(&host, native[i]));
+		cpu_features_set(&offer->possible, native[i], cpu_features_has(host, native[i]));
 	}
 	offer->standard = offer->possible;
 	for (size_t i = 0; i < G_N_ELEMENTS(on_request); i++) {
 		cpu_features_set(&offer->standard, on_request[i], false);
 	}
+	for (size_t i = 0; i < G_N_ELEMENTS(with_avx); i++) {
+		cpu_features_set(&offer->standard, with_avx[i],
+				cpu_features_has(&offer->standard, CPU_FEATURE_AVX));
+	}
+	find_identity(offer);
 	for (unsigned i = 0; i < CPU_WORD_COUNT; i++) {
-		uint32_t mask = i == CPU_WORD_KVM ? UINT32_MAX : host.words[i];
+		uint32_t mask = i == CPU_WORD_KVM ? UINT32_MAX : host->words[i];
 		offer->host.words[i] = offer->standard.words[i] & mask;
 	}
 	for (size_t i = 0; i < G_N_ELEMENTS(of_machine); i++) {
@@ -190,7 +247,9 @@ const struct cpu_offer *features_offer(void)
 	static gsize ready;
 
 	if (g_once_init_enter(&ready)) {
-		make_offer(&offer);
+		struct cpu_features host;
+		read_host(&host);
+		features_make_offer(&host, &offer);
 		g_once_init_leave(&ready, 1);
 	}
 	return &offer;

@@ -11,6 +11,9 @@
 /* What guests may have on this host. Constant; any thread. */
 const struct cpu_offer *features_offer(void);
 
+/* The same on a host whose processor has these. Pure. */
+void features_make_offer(const struct cpu_features *host, struct cpu_offer *ret_offer);
+
 /* The feature that the instruction belongs to, CPU_FEATURE_NONE if every processor has it. */
 enum cpu_feature features_needed(const struct insn *insn, enum insn_mode mode);
 

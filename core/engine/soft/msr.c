@@ -22,6 +22,7 @@
 #define MSR_MTRR_FIX4K_LAST 0x26fu
 #define MSR_MC0_CTL 0x400u
 #define MSR_MC_LAST 0x47fu
+#define MSR_OC_MAILBOX 0x150u
 #define MSR_RAPL_POWER_UNIT 0x606u
 #define MSR_PACKAGE_ENERGY_STATUS 0x611u
 #define MSR_DRAM_ENERGY_STATUS 0x619u
@@ -173,6 +174,7 @@ static bool is_looked_for(uint32_t msr)
 	case MSR_PP1_ENERGY_STATUS:
 	case MSR_PLATFORM_ENERGY_STATUS:
 	case MSR_AMD_DE_CFG:
+	case MSR_OC_MAILBOX:
 		return true;
 	default:
 		return false;
@@ -379,8 +381,10 @@ bool msr_write(struct cpu *cpu, uint32_t msr, uint64_t value)
 	case MSR_MISC_FEATURES_ENABLES:
 		return value == 0;
 	default:
-		guest_error("cpu %u: wrmsr of unknown register 0x%x at 0x%" PRIx64, cpu->index, msr,
-				cpu->rip);
+		if (!is_looked_for(msr)) {
+			guest_error("cpu %u: wrmsr of unknown register 0x%x at 0x%" PRIx64,
+					cpu->index, msr, cpu->rip);
+		}
 		return false;
 	}
 }

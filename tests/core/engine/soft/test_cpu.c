@@ -90,7 +90,7 @@ static const struct {
 		{"NW without CD", false, 0, X86_CR0_PE | X86_CR0_NW, GP},
 		{"reserved CR4 bit", false, 4, BIT(12), GP},
 		{"VMX", false, 4, BIT(13), GP},
-		{"OSXSAVE", false, 4, X86_CR4_OSXSAVE, GP},
+		{"OSXSAVE without XSAVE", false, 4, X86_CR4_OSXSAVE, GP},
 		{"SMEP, SMAP, UMIP", true, 4,
 				X86_CR4_PAE | X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_UMIP, NOTHING},
 		{"PAE cleared in long mode", true, 4, 0, GP},
@@ -123,6 +123,7 @@ static void test_control_registers(void **state)
 	struct fixture *f = *state;
 	struct cpu *cpu = f->cpu;
 
+	cpu_features_set(&cpu->features, CPU_FEATURE_XSAVE, false);
 	for (size_t i = 0; i < G_N_ELEMENTS(control_writes); i++) {
 		if (control_writes[i].long_mode) {
 			fixture_enter_long_mode(f, 0);

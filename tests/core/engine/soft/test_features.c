@@ -248,10 +248,53 @@ static void test_offer(void **state)
 		assert_int_equal(offer->standard.words[i] & ~offer->possible.words[i], 0);
 		assert_int_equal(offer->host.words[i] & ~offer->standard.words[i], 0);
 	}
-	assert_false(cpu_features_has(&offer->standard, CPU_FEATURE_XSAVE));
 	assert_true(cpu_features_has(&offer->possible, CPU_FEATURE_PCOMMIT));
 	assert_false(cpu_features_has(&offer->standard, CPU_FEATURE_PCOMMIT));
 	assert_true(cpu_features_has(&offer->standard, CPU_FEATURE_CLWB));
+}
+
+#define MODEL_WITH_AVX2 0x4f
+#define MODEL_WITHOUT_AVX 0x2c
+
+/* What a host has not is nothing that a guest can have, and its model is not one of those that have it. */
+static void test_offer_without_avx(void **state)
+{
+	static const enum cpu_feature lost[] = {
+			CPU_FEATURE_AVX, CPU_FEATURE_AVX2, CPU_FEATURE_FMA, CPU_FEATURE_F16C};
+	struct cpu_features host;
+	struct cpu_offer offer;
+
+	(void)state;
+	memset(&host, 0xff, sizeof(host));
+	features_make_offer(&host, &offer);
+	assert_int_equal(offer.identity.model, MODEL_WITH_AVX2);
+	assert_true(cpu_features_has(&offer.standard, CPU_FEATURE_XSAVE));
+	for (size_t i = 0; i < G_N_ELEMENTS(lost); i++) {
+		assert_true(cpu_features_has(&offer.standard, lost[i]));
+		cpu_features_set(&host, lost[i], false);
+	}
+	features_make_offer(&host, &offer);
+	assert_int_equal(offer.identity.model, MODEL_WITHOUT_AVX);
+	for (size_t i = 0; i < G_N_ELEMENTS(lost); i++) {
+		assert_true(cpu_features_has(&offer.known, lost[i]));
+		assert_false(cpu_features_has(&offer.possible, lost[i]));
+	}
+	assert_true(cpu_features_has(&offer.possible, CPU_FEATURE_XSAVE));
+	assert_false(cpu_features_has(&offer.standard, CPU_FEATURE_XSAVE));
+}
+
+/* Programs compiled for the model would use what is not there. */
+static void test_offer_without_bmi2(void **state)
+{
+	struct cpu_features host;
+	struct cpu_offer offer;
+
+	(void)state;
+	memset(&host, 0xff, sizeof(host));
+	cpu_features_set(&host, CPU_FEATURE_BMI2, false);
+	features_make_offer(&host, &offer);
+	assert_int_equal(offer.identity.model, MODEL_WITHOUT_AVX);
+	assert_true(cpu_features_has(&offer.standard, CPU_FEATURE_AVX2));
 }
 
 int main(void)
@@ -262,6 +305,8 @@ int main(void)
 			cmocka_unit_test(test_avx_needs_avx),
 			cmocka_unit_test_setup_teardown(test_bit_scans, start, stop),
 			cmocka_unit_test(test_offer),
+			cmocka_unit_test(test_offer_without_avx),
+			cmocka_unit_test(test_offer_without_bmi2),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

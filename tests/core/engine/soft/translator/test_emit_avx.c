@@ -11,6 +11,7 @@
 #include "core/engine/soft/features.h"
 #include "core/engine/soft/fpu.h"
 #include "core/engine/soft/native.h"
+#include "core/engine/soft/translator/emit_block.h"
 #include "core/engine/soft/translator/shape.h"
 
 #include <string.h>
@@ -348,6 +349,59 @@ static void test_unmasked(void **state)
 	stop(twins);
 }
 
+/* Instructions with a VEX prefix on vectors in the host code of many blocks. */
+static unsigned count_emitted(struct twins *twins, unsigned vectors)
+{
+	struct differ *differ = &twins->differ;
+	struct cpu *cpu = differ->fake->cpu;
+	struct code *code = code_create("test", 1 * MiB);
+	struct emitter emitter;
+	unsigned found = 0;
+
+	assert_non_null(code);
+	for (unsigned i = 0; i < 1000; i++) {
+		uint8_t bytes[INSN_MAX_BYTES + 32];
+		struct block *block = block_at(cpu);
+		struct insn insn;
+		code_clear(code);
+		assert_true(code_begin(code, &emitter));
+		while (block->count < 8) {
+			unsigned len = random_insn(differ, cpu->rip + block->bytes, bytes);
+			if (len) {
+				block_add(block, bytes, len);
+			}
+		}
+		const uint8_t *at = block_emit(code, &emitter, block, 0, vectors);
+		for (; at && at < emitter.at; at += insn.length) {
+			assert_int_equal(insn_decode(&insn, INSN_MODE_64, at, INSN_MAX_BYTES),
+					DECODE_OK);
+			found += insn.insn_class == INSN_CLASS_AVX;
+		}
+	}
+	code_destroy(code);
+	return found;
+}
+
+/* A host without AVX runs nothing of it. */
+static void test_none_emitted(void **state)
+{
+	struct twins *twins;
+
+	(void)state;
+	if (host_lacks_avx()) {
+		skip(); /* thunks are made for the instructions, though none is run */
+	}
+	twins = start();
+	kind.whole = true;
+	kind.legacy = kind.integer = 4;
+	assert_int_equal(count_emitted(twins, BLOCK_SSE), 0);
+	assert_int_equal(count_emitted(twins, 0), 0);
+	assert_true(count_emitted(twins, BLOCK_SSE | BLOCK_AVX) > 10000);
+	translated_stop();
+	differ_stop(&twins->differ);
+	g_free(twins);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +409,7 @@ int main(void)
 			cmocka_unit_test(test_among_sse),
 			cmocka_unit_test(test_general),
 			cmocka_unit_test(test_unmasked),
+			cmocka_unit_test(test_none_emitted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
