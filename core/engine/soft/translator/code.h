@@ -22,7 +22,7 @@
 #include "core/engine/soft/translator/emit.h"
 
 /* Most bytes a block can take; a translation starts only where as much is free. */
-#define CODE_BLOCK_MAX (32 * KiB)
+#define CODE_BLOCK_MAX (64 * KiB)
 
 /* Why translated code came back. */
 enum code_exit {

@@ -172,10 +172,12 @@ struct header {
 	 * Where the entries are, from the far one, and how what comes with flags in packed_flags gets to the near one when the block is
 	 * dead.
 	 */
-	uint16_t near, warm, stored_warm, dead;
-	bool upper; /* may be begun with upper halves in use */
-	uint8_t pad[3];
+	uint16_t near, warm;
+	uint32_t stored_warm;
+	uint32_t dead : 31;
+	uint32_t upper : 1; /* may be begun with upper halves in use */
 };
+_Static_assert(sizeof(struct header) == 16, "far entries are aligned");
 
 /* Room at a near entry for the exit that block_emit_dead_end() makes of it. */
 #define DEAD_END_MAX 40
@@ -362,7 +364,7 @@ static void emit_stored_entries(struct unit *u, struct header *header, const uin
 		header->stored_warm = STORED_ENTRY;
 		return;
 	}
-	header->stored_warm = (uint16_t)(u->e->at - far_entry);
+	header->stored_warm = (uint32_t)(u->e->at - far_entry);
 	if (!bypass && u->needed[0]) {
 		unit_emit_flags_load(u);
 	}
@@ -395,7 +397,7 @@ uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct blo
 		emit8(emitter, NOP);
 	}
 	emit_stored_entries(&u, header, far_entry, bypass, body);
-	header->dead = (uint16_t)(emitter->at - far_entry);
+	header->dead = (uint32_t)(emitter->at - far_entry) & INT32_MAX;
 	unit_emit_flags_load(&u);
 	emit_jmp_to(emitter, far_entry + header->near);
 	return emitter->full ? NULL : far_entry;

@@ -253,7 +253,7 @@ void unit_emit_slow_path(struct unit *u, const struct slow_path *slow)
 	if (slow->flags_stored) {
 		unit_emit_flags_load(u);
 	}
-	unit_store_vectors(u, slow->dirty);
+	unit_store_many_vectors(u, slow->dirty);
 	if (u->whole) {
 		code_emit_zero_upper(u->e);
 	}
@@ -265,7 +265,7 @@ void unit_emit_slow_path(struct unit *u, const struct slow_path *slow)
 		emit_place(u, slow->offset);
 		emit_call_to(u->e, code_bring_in_x87(u->code));
 	}
-	unit_load_vectors(u, slow->loaded);
+	unit_load_many_vectors(u, slow->loaded);
 	if (slow->back) {
 		emit_jmp_to(u->e, slow->back);
 	}

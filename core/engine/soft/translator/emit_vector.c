@@ -11,20 +11,50 @@
 #define VINSERTF128 0x18
 #define VEXTRACTF128 0x19
 
-static void emit_low(struct unit *u, unsigned reg, uint8_t opcode, bool vex)
+/* Halves that are worth a pointer to them, from which displacements are short. */
+#define MANY 5
+
+/* The registers' places by a pointer to the eighth one's, or in what GS points at. */
+static struct host_rm place(unsigned reg, size_t offset, bool pointed)
+{
+	return pointed ? host_memory(HOST_R15, HOST_NONE, 0, ((int)reg - 8) * 16)
+		       : host_state(offset + reg * 16);
+}
+
+/* True with r15 the pointer, if the registers are many. */
+static bool point(struct unit *u, uint16_t which, size_t offset)
+{
+	unsigned count = 0;
+
+	for (unsigned reg = 0; reg < 16; reg++) {
+		count += (which >> reg) & 1;
+	}
+	if (count < MANY) {
+		return false;
+	}
+	emit_load(u->e, HOST_R15, STATE(self));
+	emit_lea(u->e, HOST_R15,
+			host_memory(HOST_R15, HOST_NONE, 0, (int32_t)(offset + (size_t)8 * 16)));
+	return true;
+}
+
+static void emit_lows(struct unit *u, uint16_t which, uint8_t opcode, bool r15)
 {
 	const struct host_op movaps = {.map = INSN_MAP_0F, .opcode = opcode};
 	const struct host_vex vmovaps = {.map = INSN_MAP_0F, .opcode = opcode};
-	struct host_rm place = host_state(offsetof(struct cpu, fx.xmm) + reg * 16);
+	const size_t offset = offsetof(struct cpu, fx.xmm);
+	bool pointed = r15 && point(u, which, offset);
 
-	if (vex) {
-		emit_vex(u->e, &vmovaps, reg, 0, place);
-	} else {
-		emit_op(u->e, &movaps, reg, place);
+	for (unsigned reg = 0; reg < 16; reg++) {
+		if ((which & BIT(reg)) && u->vex) {
+			emit_vex(u->e, &vmovaps, reg, 0, place(reg, offset, pointed));
+		} else if (which & BIT(reg)) {
+			emit_op(u->e, &movaps, reg, place(reg, offset, pointed));
+		}
 	}
 }
 
-static void emit_high(struct unit *u, unsigned reg, uint8_t opcode)
+static void emit_highs(struct unit *u, uint16_t which, uint8_t opcode, bool r15)
 {
 	const struct host_vex op = {.map = INSN_MAP_0F3A,
 			.opcode = opcode,
@@ -32,38 +62,50 @@ static void emit_high(struct unit *u, unsigned reg, uint8_t opcode)
 			.is_256 = true,
 			.imm_size = 1,
 			.imm = 1};
+	const size_t offset = offsetof(struct cpu, ymm_high);
+	bool pointed = r15 && point(u, which, offset);
 
-	emit_vex(u->e, &op, reg, opcode == VINSERTF128 ? reg : 0,
-			host_state(offsetof(struct cpu, ymm_high) + reg * 16));
+	for (unsigned reg = 0; reg < 16; reg++) {
+		if (which & BIT(reg)) {
+			emit_vex(u->e, &op, reg, opcode == VINSERTF128 ? reg : 0,
+					place(reg, offset, pointed));
+		}
+	}
 }
 
 /*
  * Without instructions of 256 bits an upper half is in the host's only if VEX.128 has zeroed it, and loading the lower half does
  * so, too.
  */
+static void load(struct unit *u, struct halves which, bool r15)
+{
+	emit_lows(u, which.low, MOVAPS_LOAD, r15);
+	if (u->whole && which.high) {
+		emit_highs(u, which.high, VINSERTF128, r15);
+		u->upper = true;
+	}
+}
+
 void unit_load_vectors(struct unit *u, struct halves which)
 {
-	for (unsigned reg = 0; reg < 16; reg++) {
-		if (which.low & BIT(reg)) {
-			emit_low(u, reg, MOVAPS_LOAD, u->vex);
-		}
-		if ((which.high & BIT(reg)) && u->whole) {
-			emit_high(u, reg, VINSERTF128);
-			u->upper = true;
-		}
-	}
+	load(u, which, false);
+}
+
+void unit_load_many_vectors(struct unit *u, struct halves which)
+{
+	load(u, which, true);
 }
 
 void unit_store_vectors(struct unit *u, struct halves which)
 {
-	for (unsigned reg = 0; reg < 16; reg++) {
-		if (which.low & BIT(reg)) {
-			emit_low(u, reg, MOVAPS_STORE, u->vex);
-		}
-		if (which.high & BIT(reg)) {
-			emit_high(u, reg, VEXTRACTF128);
-		}
-	}
+	emit_lows(u, which.low, MOVAPS_STORE, false);
+	emit_highs(u, which.high, VEXTRACTF128, false);
+}
+
+void unit_store_many_vectors(struct unit *u, struct halves which)
+{
+	emit_lows(u, which.low, MOVAPS_STORE, true);
+	emit_highs(u, which.high, VEXTRACTF128, true);
 }
 
 static void add_use(struct vector_use *all, unsigned reg, unsigned use, bool reads_high,

@@ -141,6 +141,10 @@ struct vector_use insn_vectors(const struct insn *insn, const struct shape *shap
 void unit_load_vectors(struct unit *u, struct halves which);
 void unit_store_vectors(struct unit *u, struct halves which);
 
+/* The same in less room, off the straight line. Use r15. */
+void unit_load_many_vectors(struct unit *u, struct halves which);
+void unit_store_many_vectors(struct unit *u, struct halves which);
+
 /* The current instruction's vectors are the host's from here on. */
 void unit_want_vectors(struct unit *u);
 

@@ -402,6 +402,38 @@ static void test_none_emitted(void **state)
 	g_free(twins);
 }
 
+/* All registers in use around each of many operands in memory, and flags: that fits, too. */
+static void test_largest(void **state)
+{
+	static const uint8_t load[] = {
+			0xc5, 0xfc, 0x28, 0x04, 0x0b}; /* vmovaps ymm0, [rbx + rcx] */
+	struct twins *twins;
+	struct block *block;
+
+	(void)state;
+	if (host_lacks_avx()) {
+		skip();
+	}
+	twins = start();
+	struct cpu *cpu = twins->differ.fake->cpu;
+	cpu->rip = twins->differ.code;
+	cpu->sse_native = cpu->avx_native = true;
+	block = block_at(cpu);
+	for (unsigned reg = 0; reg < 16; reg++) { /* vpcmpeqd ymm, ymm, ymm */
+		const uint8_t bytes[] = {0xc4, (uint8_t)(reg & 8 ? 0x41 : 0xe1),
+				(uint8_t)((~reg & 15) << 3 | 5), 0x76,
+				(uint8_t)(0xc0 | (reg & 7) << 3 | (reg & 7))};
+		block_add(block, bytes, sizeof(bytes));
+	}
+	while (block->count < BLOCK_MAX_INSNS) {
+		block_add(block, load, sizeof(load));
+	}
+	assert_non_null(translate(cpu, block));
+	translated_stop();
+	differ_stop(&twins->differ);
+	g_free(twins);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +442,7 @@ int main(void)
 			cmocka_unit_test(test_general),
 			cmocka_unit_test(test_unmasked),
 			cmocka_unit_test(test_none_emitted),
+			cmocka_unit_test(test_largest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
