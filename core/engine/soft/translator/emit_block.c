@@ -198,6 +198,44 @@ static void emit_page_rip(struct unit *u)
 	emit_store(u->e, STATE(page_rip), HOST_R14);
 }
 
+/*
+ * Whether the block is a loop of its own whose registers may stay where they are: nothing is called out on its straight line. The
+ * interpreter has no say in it, so blocks that are compared with it are none.
+ */
+static bool is_loop(const struct unit *u, unsigned vectors)
+{
+	const struct block *block = u->block;
+	unsigned last = block->count - 1u;
+
+	if (!(vectors & BLOCK_LOOPS) || u->shapes[last].kind != SHAPE_JCC ||
+			(int64_t)block->insns[last].imm != -(int64_t)block->bytes) {
+		return false;
+	}
+	for (unsigned i = 0; i < last; i++) {
+		const struct shape *shape = &u->shapes[i];
+		if (shape->kind == SHAPE_CALL_OUT || shape->kind == SHAPE_ZERO_UPPER ||
+				shape->x87) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* What is written anywhere; upper halves that are zeroed alone, in a block without 256 bits, are stored each time. */
+static struct halves carried_vectors(const struct unit *u)
+{
+	struct halves carried = {0};
+
+	for (unsigned i = 0; i < u->block->count; i++) {
+		carried = halves_join(
+				carried, insn_vectors(&u->block->insns[i], &u->shapes[i]).writes);
+	}
+	if (!u->whole) {
+		carried.high = 0;
+	}
+	return carried;
+}
+
 /* The large tables are filled in as far as they are used. */
 static void unit_start(struct unit *u, struct code *code, struct emitter *emitter,
 		const struct block *block)
@@ -207,7 +245,8 @@ static void unit_start(struct unit *u, struct code *code, struct emitter *emitte
 	u->block = block;
 	u->offset = (uint32_t)PAGE_OFFSET(block->physical);
 	u->index = u->slow_count = 0;
-	u->loaded = u->dirty = (struct halves){0};
+	u->loaded = u->dirty = u->carried = (struct halves){0};
+	u->again = NULL;
 	u->apart = u->x87 = u->vex = u->whole = u->upper = false;
 	u->x87_pointer = UNIT_NO_OFFSET;
 }
@@ -246,6 +285,7 @@ static uint8_t *emit_entries(struct unit *u, struct header *header, const uint8_
 		emit8(u->e, NOP);
 	}
 	u->loaded = header->loaded;
+	u->dirty = u->carried;
 	u->upper = true;
 	header->warm = (uint16_t)(u->e->at - far_entry);
 	if (u->stored[0]) {
@@ -387,9 +427,15 @@ uint8_t *block_emit(struct code *code, struct emitter *emitter, const struct blo
 	if (vectors & BLOCK_SSE) {
 		header->loaded = live_vectors(&u);
 	}
+	bool loops = is_loop(&u, vectors);
+	if (loops) {
+		u.carried = carried_vectors(&u);
+		header->loaded = halves_join(header->loaded, u.carried);
+	}
 	emitter->at = far_entry;
 	uint8_t *bypass = emit_entries(&u, header, far_entry);
 	const uint8_t *body = emitter->at;
+	u.again = loops ? far_entry + header->warm : NULL;
 	emit_body(&u);
 	emit_slow_paths(&u);
 	/* The exit is not to overwrite what leads to it. */

@@ -6,10 +6,12 @@
 #include "core/engine/soft/block.h"
 #include "core/engine/soft/translator/code.h"
 
-/* Vector instructions that need no checks: as cpu->sse_native, cpu->avx_native. */
+/* Vector instructions that need no checks, as cpu->sse_native, cpu->avx_native; and what may be done with them. */
 enum block_vectors {
 	BLOCK_SSE = 1 << 0,
 	BLOCK_AVX = 1 << 1,
+	BLOCK_LOOPS = 1
+		      << 2, /* a block that jumps to itself may do so without a look at what it is linked to */
 };
 
 static inline unsigned block_vectors_of(const struct cpu *cpu)

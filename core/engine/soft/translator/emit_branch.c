@@ -179,8 +179,46 @@ void unit_emit_next(struct unit *u, int64_t next)
 	u->offset = offset;
 }
 
+/* What has to be seen to at a request: a branch there, with all registers as they are. */
+static uint8_t *emit_requested(struct unit *u)
+{
+	uint8_t *quiet, *requested;
+
+	emit_store(u->e, host_register(HOST_R15), HOST_RCX);
+	emit_load32(u->e, HOST_RCX, STATE(request));
+	quiet = emit_jrcxz(u->e);
+	emit_store(u->e, host_register(HOST_RCX), HOST_R15);
+	requested = emit_jmp(u->e);
+	emit_here8(u->e, quiet);
+	emit_store(u->e, host_register(HOST_RCX), HOST_R15);
+	return requested;
+}
+
+/* A block that is dead is left here: who makes it so requests something. */
+static void emit_loop(struct unit *u)
+{
+	uint8_t *taken = emit_jcc(u->e, u->insn->opcode & 15), *requested;
+	struct halves others = halves_without(u->dirty, u->carried);
+
+	unit_settle(u);
+	unit_emit_next(u, next_offset(u));
+	emit_here(u->e, taken);
+	unit_store_vectors(u, others);
+	requested = emit_requested(u);
+	emit_jmp_to(u->e, u->again);
+	emit_here(u->e, requested);
+	unit_store_many_vectors(u, u->carried);
+	unit_emit_zero_upper(u);
+	emit_mov_imm(u->e, HOST_R14, (uint32_t)branch_offset(u));
+	emit_jmp_to(u->e, code_attend(u->code));
+}
+
 void insn_emit_jcc(struct unit *u)
 {
+	if (u->again) {
+		emit_loop(u);
+		return;
+	}
 	unit_settle(u);
 	uint8_t *taken = emit_jcc(u->e, u->insn->opcode & 15);
 

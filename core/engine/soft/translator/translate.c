@@ -182,7 +182,8 @@ static const uint8_t *emit(struct translator *translator, struct emitter *emitte
 	if (!own && links && links->epoch == cpu->blocks->epoch) {
 		block->links = links;
 	}
-	entry = block_emit(translator->code, emitter, block, set, block_vectors_of(cpu));
+	entry = block_emit(translator->code, emitter, block, set,
+			block_vectors_of(cpu) | (cpu->lockstep ? 0u : BLOCK_LOOPS));
 	block->links = own;
 	return entry;
 }

@@ -81,6 +81,13 @@ struct unit {
 	bool vex; /* some instruction of the block has a VEX prefix and is on vectors */
 	bool whole; /* on all of them, or is VZEROUPPER; else no upper half is in use */
 	bool upper; /* some upper half may be; means nothing unless whole */
+	/*
+	 * Of a block that ends in a jump to its beginning: where that goes, NULL for other blocks; and what is loaded by all entries
+	 * and may be dirty from then on, because it is written somewhere in it. So it is stored where the loop is left, not each time
+	 * around.
+	 */
+	const uint8_t *again;
+	struct halves carried;
 	bool x87; /* the host has the guest's x87 state */
 	uint32_t x87_pointer; /* offset of the last x87 instruction, if not known to the guest's state */
 	unsigned slow_count;

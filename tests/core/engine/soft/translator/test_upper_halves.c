@@ -187,6 +187,157 @@ static void test_taken_away(void **state)
 	program_assert_translated(s, CODE + 5);
 }
 
+/* What a loop has in registers while it turns is there when it faults: at the first page that is missing. */
+static void test_fault_in_loop(void **state)
+{
+	const unsigned turns = 3 * GUEST_PAGE_SIZE / 32;
+	struct program *s = *state;
+
+	enable(s);
+	for (unsigned i = 0; i < turns * 4; i++) {
+		fixture_put64(s->fixture, DATA + 8 * (uint64_t)i, 1);
+	}
+	program_map(s, DATA + 3 * GUEST_PAGE_SIZE, 0);
+	LOAD(s, CODE, 0xba, 0x00, 0x00, 0x06, 0x00, /* mov edx, DATA */
+			0xb9, 0xe8, 0x03, 0x00, 0x00, /* mov ecx, 1000 */
+			0xc5, 0xf5, 0xd4, 0x0a, /* 10: vpaddq ymm1, ymm1, [rdx] */
+			0xc5, 0xe1, 0xd4, 0xda, /* vpaddq xmm3, xmm3, xmm2 */
+			0x48, 0x83, 0xc2, 0x20, /* add rdx, 32 */
+			0xc5, 0xf5, 0xfa, 0xe1, /* vpsubd ymm4, ymm1, ymm1 */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xec, /* jnz 10 */
+			STOP);
+	s->cpu->fx.xmm[2][0] = s->cpu->fx.xmm[2][8] = 2;
+	s->cpu->ymm_high[3][0] = s->cpu->ymm_high[4][0] = 1;
+	program_run(s, X86_VECTOR_PF, CODE + 10);
+	assert_vector(s, 1, turns, turns);
+	assert_vector(s, 3, 2 * turns, 0);
+	assert_vector(s, 4, 0, 0);
+	assert_int_equal(s->cpu->regs[X86_RCX], 1000 - turns);
+	/* At the first turn nothing is zeroed yet. */
+	program_reset(s);
+	program_map(s, DATA, 0);
+	s->cpu->rip = CODE + 10;
+	s->cpu->regs[X86_RDX] = DATA;
+	s->cpu->ymm_high[3][0] = 1;
+	s->cpu->ymm_high[4][8] = 1;
+	program_run(s, X86_VECTOR_PF, CODE + 10);
+	assert_vector(s, 1, turns, turns);
+	assert_int_equal(element(s, 3, 2), 1);
+	assert_int_equal(element(s, 4, 3), 1);
+}
+
+/* The same of SSE, whose upper halves nobody touches. */
+static void test_fault_in_sse_loop(void **state)
+{
+	struct program *s = *state;
+
+	enable(s);
+	fixture_put64(s->fixture, DATA, 1);
+	program_map(s, DATA + GUEST_PAGE_SIZE, 0);
+	LOAD(s, CODE, 0xba, 0x00, 0x00, 0x06, 0x00, /* mov edx, DATA */
+			0xb9, 0xe8, 0x03, 0x00, 0x00, /* mov ecx, 1000 */
+			0x66, 0x0f, 0xd4, 0x0a, /* 10: paddq xmm1, [rdx] */
+			0x66, 0x0f, 0xd4, 0xda, /* paddq xmm3, xmm2 */
+			0x48, 0x83, 0xc2, 0x10, /* add rdx, 16 */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xf0, /* jnz 10 */
+			STOP);
+	s->cpu->fx.xmm[2][0] = s->cpu->fx.xmm[2][8] = 1;
+	s->cpu->ymm_high[1][0] = s->cpu->ymm_high[3][0] = 7;
+	program_run(s, X86_VECTOR_PF, CODE + 10);
+	assert_int_equal(element(s, 1, 0), 1);
+	assert_int_equal(element(s, 3, 1), GUEST_PAGE_SIZE / 16);
+	assert_int_equal(element(s, 1, 2), 7);
+	assert_int_equal(element(s, 3, 2), 7);
+}
+
+/* VEX.128 alone: upper halves are zero from the first turn on. */
+static void test_fault_in_short_loop(void **state)
+{
+	struct program *s = *state;
+
+	enable(s);
+	program_map(s, DATA + GUEST_PAGE_SIZE, 0);
+	LOAD(s, CODE, 0xba, 0x00, 0x00, 0x06, 0x00, /* mov edx, DATA */
+			0xb9, 0xe8, 0x03, 0x00, 0x00, /* mov ecx, 1000 */
+			0xc5, 0xf1, 0xd4, 0x0a, /* 10: vpaddq xmm1, xmm1, [rdx] */
+			0xc5, 0xe1, 0xd4, 0xda, /* vpaddq xmm3, xmm3, xmm2 */
+			0x48, 0x83, 0xc2, 0x10, /* add rdx, 16 */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xf0, /* jnz 10 */
+			STOP);
+	s->cpu->fx.xmm[2][0] = s->cpu->fx.xmm[2][8] = 1;
+	for (unsigned way = 0; way < 2; way++) {
+		program_reset(s);
+		s->cpu->rip = way ? CODE + 10 : CODE;
+		s->cpu->regs[X86_RDX] = DATA;
+		memset(s->cpu->fx.xmm[3], 0, sizeof(s->cpu->fx.xmm[3]));
+		s->cpu->ymm_high[1][0] = s->cpu->ymm_high[3][0] = 7;
+		program_run(s, X86_VECTOR_PF, CODE + 10);
+		assert_vector(s, 3, GUEST_PAGE_SIZE / 16, 0);
+		assert_int_equal(element(s, 1, 2), 0);
+	}
+}
+
+/* Waits until the guest is in translated code, then interrupts it. */
+static void *interrupt_it(void *opaque)
+{
+	struct program *s = opaque;
+
+	while (s->way != INTERPRETED && !__atomic_load_n(&s->cpu->page_rip, __ATOMIC_SEQ_CST)) {
+		g_thread_yield();
+	}
+	cpu_request(s->cpu, CPU_REQUEST_NMI);
+	return NULL;
+}
+
+/* A loop without end counts in registers; where it is interrupted all counts are the same. */
+static void test_interrupted_loop(void **state)
+{
+	struct program *s = *state;
+	GThread *thread;
+
+	enable(s);
+	LOAD(s, CODE, 0xc5, 0xed, 0x76, 0xd2, /* vpcmpeqd ymm2, ymm2, ymm2 */
+			0x31, 0xc0, /* xor eax, eax */
+			0xc5, 0xf5, 0xfb, 0xca, /* 6: vpsubq ymm1, ymm1, ymm2 */
+			0x48, 0xff, 0xc0, /* inc rax */
+			0x75, 0xf7); /* jnz 6 */
+	s->cpu->page_rip = 0;
+	thread = g_thread_new("interrupt", interrupt_it, s);
+	program_run(s, X86_VECTOR_NMI, UINT64_MAX);
+	g_thread_join(thread);
+	uint64_t turns = s->cpu->regs[X86_RAX];
+	if (s->frame.rip == CODE + 10) {
+		turns++;
+	}
+	assert_vector(s, 1, turns, turns);
+}
+
+/* A loop that changes itself after a while. */
+static void test_loop_changed(void **state)
+{
+	struct program *s = *state;
+
+	enable(s);
+	LOAD(s, CODE, 0xb9, 0xe8, 0x03, 0x00, 0x00, /* mov ecx, 1000 */
+			0xbb, 0x00, 0x00, 0x06, 0x00, /* mov ebx, DATA */
+			0xba, 0x1d, 0x00, 0x04, 0x00, /* mov edx, CODE + 29 */
+			0xc5, 0xed, 0x76, 0xd2, /* vpcmpeqd ymm2, ymm2, ymm2 */
+			0x81, 0xf9, 0xf4, 0x01, 0x00, 0x00, /* 19: cmp ecx, 500 */
+			0x0f, 0x44, 0xda, /* cmove ebx, edx */
+			0xc5, 0xf5, 0xfb,
+			0xca, /* 28: vpsubq or, with d4, vpaddq ymm1, ymm1, ymm2 */
+			0xc6, 0x43, 0x01, 0xd4, /* mov byte [rbx + 1], d4h */
+			0xff, 0xc9, /* dec ecx */
+			0x75, 0xeb, /* jnz 19 */
+			STOP); /* 40 */
+	program_run(s, X86_VECTOR_UD, CODE + 40);
+	/* 501 turns up, the one that changed it among them, 499 down */
+	assert_vector(s, 1, 2, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +347,11 @@ int main(void)
 			PROGRAM_TEST(test_zeroed),
 			PROGRAM_TEST(test_zeroed_full),
 			PROGRAM_TEST(test_taken_away),
+			PROGRAM_TEST(test_fault_in_loop),
+			PROGRAM_TEST(test_fault_in_sse_loop),
+			PROGRAM_TEST(test_fault_in_short_loop),
+			PROGRAM_TEST(test_interrupted_loop),
+			PROGRAM_TEST(test_loop_changed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
