@@ -25,6 +25,7 @@ struct code {
 #define STATE(field) host_state(offsetof(struct cpu, field))
 #define CONDITION_ZERO 4
 #define CONDITION_NOT_ZERO 5
+#define INT3 0xcc
 
 /* Whether the executor looks at fx.mxcsr, or runs host code that does. */
 static bool wants_mxcsr(const struct insn *insn)
@@ -223,18 +224,21 @@ static void emit_call_out(struct emitter *e, const uint8_t *lookup,
 	emit_leave(e, CODE_EXIT_ATTEND);
 }
 
-/* The table is indexed by the low 16 bits of the target, 16 bytes an entry. Flags are in packed_flags. */
+/* Flags are in packed_flags. */
 static void emit_lookup(struct emitter *e, const uint8_t *missed)
 {
-	const struct host_op movzx = {.map = INSN_MAP_0F, .opcode = 0xb7};
-	const struct host_op shl = {.opcode = 0xc1, .imm_size = 1, .imm = 4};
+	const struct host_op lea = {.opcode = 0x8d};
+	const struct host_op and = {.opcode = 0x81,
+			.imm_size = 4,
+			.imm = (CODE_JUMPS - 1) * sizeof(struct code_jump)};
 	const struct host_op cmp_imm = {.opcode = 0x83, .imm_size = 1};
 	const struct host_op cmp = {.opcode = 0x3b, .rex_w = true};
 
 	emit_op(e, &cmp_imm, 7, STATE(request));
 	emit_jcc_to(e, CONDITION_NOT_ZERO, missed);
-	emit_op(e, &movzx, HOST_R15, host_register(HOST_R14));
-	emit_op(e, &shl, 4, host_register(HOST_R15));
+	/* code_jump_index(), in bytes */
+	emit_op(e, &lea, HOST_R15, host_memory(HOST_NONE, HOST_R14, 2, 0));
+	emit_op(e, &and, 4, host_register(HOST_R15));
 	emit_alu(e, 0, HOST_R15, STATE(jumps));
 	emit_op(e, &cmp, HOST_R14, host_memory(HOST_R15, HOST_NONE, 0, 0));
 	emit_jcc_to(e, CONDITION_NOT_ZERO, missed);
@@ -288,6 +292,10 @@ static void emit_stubs(struct code *code)
 	emit_exit(&e, CODE_EXIT_LINK, true);
 	code->attend = e.at;
 	emit_exit(&e, CODE_EXIT_ATTEND, false);
+	/* Nothing leads here. */
+	while ((size_t)(e.at - code->memory.writable) % 64 != 0) {
+		emit8(&e, INT3);
+	}
 	assert(!e.full);
 	code->stubs = (size_t)(e.at - code->memory.writable);
 }
@@ -315,7 +323,7 @@ void code_destroy(struct code *code)
 
 void code_clear(struct code *code)
 {
-	code->used = (code->stubs + 63) & ~(size_t)63;
+	code->used = code->stubs;
 }
 
 bool code_begin(struct code *code, struct emitter *ret_emitter)

@@ -109,6 +109,27 @@ struct code_site {
 void code_emit_site(const struct code *code, struct emitter *emitter, uint32_t offset,
 		struct code_site site);
 
+/* The tables of targets: an entry each for every four bytes of 64 KiB, as two returns to the same four are rare. */
+#define CODE_JUMPS 16384u
+
+struct code_jump {
+	uint64_t target;
+	const uint8_t *entry; /* far */
+};
+_Static_assert(sizeof(struct code_jump) == 16,
+		"code_jump_index() in bytes is four times the address");
+
+static inline unsigned code_jump_index(uint64_t target)
+{
+	return target >> 2 & (CODE_JUMPS - 1);
+}
+
+/* What an empty entry has for a target: one that belongs to another entry. */
+static inline uint64_t code_jump_never(unsigned index)
+{
+	return index == 0 ? 4 : 0;
+}
+
 /* A jump to the address in r14, or out of translated code. Each place has its own, which the host's branch prediction knows. */
 void code_emit_lookup(const struct code *code, struct emitter *emitter);
 

@@ -9,22 +9,15 @@
 
 #include <sys/mman.h>
 
-/* Targets of jumps between pages, by the low 16 bits of the address. */
-#define JUMPS 65536u
-#define JUMPS_SIZE (JUMPS * sizeof(struct jump))
+#define JUMPS_SIZE (CODE_JUMPS * sizeof(struct code_jump))
 #define JUMP_LOG 8192u
-
-struct jump {
-	uint64_t target;
-	const uint8_t *entry; /* far */
-};
 
 struct translator {
 	struct cpu *cpu;
 	struct code *code;
 	/* The supervisor's for each TLB set, then the user's for each slot. */
 	struct jump_table {
-		struct jump *jumps;
+		struct code_jump *jumps;
 		uint32_t count; /* logged; above JUMP_LOG: more than the log holds */
 		uint16_t log[JUMP_LOG]; /* indices of jumps in use */
 	} tables[TLB_USER + TLB_SLOTS];
@@ -38,12 +31,6 @@ static struct jump_table *current_table(struct translator *translator)
 	return &translator->tables[cpu->tlb_set + (cpu->tlb_set == TLB_USER ? cpu->slot : 0)];
 }
 
-/* An address that no slot but another is looked up for. */
-static uint64_t never(unsigned slot)
-{
-	return slot == 0 ? 1 : 0;
-}
-
 static void clear_table(struct jump_table *table)
 {
 	if (table->count == 0) {
@@ -51,11 +38,11 @@ static void clear_table(struct jump_table *table)
 	}
 	/* Cheaper than zeroes where few entries were in use, and the memory is the host's again. */
 	(void)madvise(table->jumps, JUMPS_SIZE, MADV_DONTNEED);
-	table->jumps[0].target = never(0);
+	table->jumps[0].target = code_jump_never(0);
 	table->count = 0;
 }
 
-static struct jump *table_create(void)
+static struct code_jump *table_create(void)
 {
 	void *table = mmap(NULL, JUMPS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			-1, 0);
@@ -63,7 +50,7 @@ static struct jump *table_create(void)
 	if (table == MAP_FAILED) {
 		return NULL;
 	}
-	((struct jump *)table)[0].target = never(0);
+	((struct code_jump *)table)[0].target = code_jump_never(0);
 	return table;
 }
 
@@ -75,7 +62,7 @@ struct translator *translator_create(struct cpu *cpu, size_t code_size)
 	translator->cpu = cpu;
 	translator->code = code_create(cpu->perf_map ? NULL : "translated-code", code_size);
 	for (unsigned i = 0; i < G_N_ELEMENTS(translator->tables); i++) {
-		struct jump *jumps = table_create();
+		struct code_jump *jumps = table_create();
 		translator->tables[i].jumps = jumps;
 		if (i < TLB_USER) {
 			cpu->jumps_of[i] = jumps;
@@ -151,7 +138,7 @@ static void flush_table(struct jump_table *table)
 		return;
 	}
 	for (uint32_t i = 0; i < table->count; i++) {
-		table->jumps[table->log[i]].target = never(table->log[i]);
+		table->jumps[table->log[i]].target = code_jump_never(table->log[i]);
 	}
 	table->count = 0;
 }
@@ -247,11 +234,11 @@ static void remember_jump(struct translator *translator, const uint8_t *entry)
 {
 	struct jump_table *table = current_table(translator);
 	uint64_t target = translator->cpu->rip;
-	uint16_t index = (uint16_t)target;
+	unsigned index = code_jump_index(target);
 
-	table->jumps[index] = (struct jump){.target = target, .entry = entry};
+	table->jumps[index] = (struct code_jump){.target = target, .entry = entry};
 	if (table->count < JUMP_LOG) {
-		table->log[table->count] = index;
+		table->log[table->count] = (uint16_t)index;
 	}
 	if (table->count <= JUMP_LOG) {
 		table->count++;

@@ -16,21 +16,15 @@
 #include <string.h>
 
 #define CODE_SIZE (1 * MiB)
-#define JUMPS 65536u
 
 /* Addresses of the data pages and of a page with code. */
 #define DATA UINT64_C(0x40000000)
 #define CODE UINT64_C(0x3ff00000)
 
-struct jump {
-	uint64_t target;
-	const uint8_t *entry;
-};
-
 /* What stands for struct translator here: no block leads to another. */
 struct translated {
 	struct code *code;
-	struct jump *jumps;
+	struct code_jump *jumps;
 	uint64_t blocks;
 	const uint8_t *last; /* far entry of the last translation, executable view */
 	size_t last_len;
@@ -43,9 +37,9 @@ static struct translated translated;
 void translated_start(struct cpu *cpu)
 {
 	translated = (struct translated){.code = code_create("test", CODE_SIZE),
-			.jumps = g_new0(struct jump, JUMPS)};
+			.jumps = g_new0(struct code_jump, CODE_JUMPS)};
 	assert_non_null(translated.code);
-	translated.jumps[0].target = 1;
+	translated.jumps[0].target = code_jump_never(0);
 	translated.stubs = code_used(translated.code);
 	cpu->self = cpu;
 	cpu->jumps = translated.jumps;
