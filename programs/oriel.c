@@ -241,6 +241,7 @@ static bool create_machine(struct program *program, GError **error)
 			.clock = CLOCK_KIND_HOST,
 			.tb_size = options->translate == OPTION_TRANSLATE_OFF ? 0
 									      : options->tb_size,
+			.no_fsgsbase = options->no_fsgsbase,
 			.check_translation = options->translate == OPTION_TRANSLATE_CHECK,
 			.cpu = options->cpu,
 			.perf_map = options->perf_map,

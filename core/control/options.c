@@ -129,6 +129,7 @@ static bool handle_accel(struct parse *parse, const char *argument, GError **err
 		char *accel;
 		unsigned translate;
 		uint64_t tb_size;
+		bool host_fsgsbase;
 	} object;
 	static const struct property table[] = {
 			{"accel", PROPERTY_STRING, offsetof(struct accel_argument, accel)},
@@ -136,6 +137,8 @@ static bool handle_accel(struct parse *parse, const char *argument, GError **err
 					"on", .values = translates},
 			{"tb-size", PROPERTY_SIZE, offsetof(struct accel_argument, tb_size),
 					.min = MiB, .max = GiB},
+			{"host-fsgsbase", PROPERTY_BOOL,
+					offsetof(struct accel_argument, host_fsgsbase), "on"},
 			{NULL},
 	};
 
@@ -144,10 +147,12 @@ static bool handle_accel(struct parse *parse, const char *argument, GError **err
 		  (object.accel ? set_accel(parse, object.accel, error)
 				: option_set_bad(error, "'%s' names no accelerator", argument));
 	if (ok && g_strcmp0(object.accel, "soft") != 0 && strchr(argument, ',')) {
-		ok = option_set_bad(error, "'%s': translate and tb-size are of soft", argument);
+		ok = option_set_bad(error, "'%s': translate, tb-size and host-fsgsbase are of soft",
+				argument);
 	}
 	parse->options->translate = (enum option_translate)object.translate;
 	parse->options->tb_size = object.tb_size;
+	parse->options->no_fsgsbase = !object.host_fsgsbase;
 	properties_clear(&object, table);
 	return ok;
 }
@@ -408,7 +413,7 @@ static bool handle_help(struct parse *parse, const char *argument, GError **erro
 
 static const struct option options_table[] = {
 		{NULL, NULL, "The machine", NULL},
-		{"accel", "NAME[,translate=on|off|check][,tb-size=SIZE]",
+		{"accel", "NAME[,translate=on|off|check][,tb-size=SIZE][,host-fsgsbase=on|off]",
 				"who executes the guest's code; 'help' lists them (default: the best that works)",
 				handle_accel},
 		{"enable-kvm", NULL, "the same as -accel kvm", handle_enable_kvm},

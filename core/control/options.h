@@ -88,6 +88,7 @@ struct options {
 	enum option_translate translate; /* soft */
 	bool perf_map; /* soft: names of translated code for perf */
 	uint64_t tb_size; /* soft: bytes of translated code, for all processors */
+	bool no_fsgsbase; /* soft: as on a host without these instructions */
 	uint64_t memory; /* bytes, whole pages */
 	unsigned cpus;
 	struct cpu_model cpu;

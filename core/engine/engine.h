@@ -56,6 +56,7 @@ struct engine_config {
 	uint64_t tb_size;
 	/* of the software CPU with one vCPU: translations are compared with the interpreter; slow */
 	bool check_translation;
+	bool no_fsgsbase; /* of the software CPU: the host's WRGSBASE is not used */
 	struct cpu_model cpu; /* which processor the guest is to see */
 	bool perf_map; /* of the software CPU: perf shall know translated code by name */
 };

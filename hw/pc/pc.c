@@ -211,6 +211,7 @@ static bool create_engine(struct pc *pc, GError **error)
 			.clock = pc->machine.clock,
 			.tb_size = pc->config.tb_size,
 			.check_translation = pc->config.check_translation,
+			.no_fsgsbase = pc->config.no_fsgsbase,
 			.cpu = pc->config.cpu,
 			.perf_map = pc->config.perf_map,
 			.board = &pc->board,

@@ -32,6 +32,7 @@ struct pc_config {
 	enum clock_kind clock;
 	uint64_t tb_size; /* as in struct engine_config */
 	bool check_translation;
+	bool no_fsgsbase;
 	struct cpu_model cpu;
 	bool perf_map;
 	struct chardev *serial[PC_SERIAL_COUNT]; /* NULL: none */

@@ -286,6 +286,7 @@ static bool soft_vcpu_init(struct vcpu *vcpu, GError **error)
 	cpu->blocks = block_cache_create(
 			soft->code, MIN(DECODED_SIZE, DECODED_SIZE_ALL / config->vcpus));
 	cpu->self = cpu;
+	cpu->fsgsbase = cpu->fsgsbase && !config->no_fsgsbase;
 	cpu->perf_map = soft->perf_map;
 	if (config->tb_size) {
 		cpu->translator = translator_create(cpu, translated_size(config));

@@ -139,7 +139,8 @@ static void test_bad(void **state)
 			{"-accel|kvn", "-accel: no accelerator 'kvn'; did you mean 'kvm'?"},
 			{"-accel|tcg", "-accel: no accelerator 'tcg' (there is: kvm, xen, soft)"},
 			{"-accel|kvm,thread=multi",
-					"-accel: no property 'thread' (there is: accel, translate, tb-size)"},
+					"-accel: no property 'thread' (there is: accel, translate, tb-size, "
+					"host-fsgsbase)"},
 			{"-accel|soft,translate=check|-smp|2",
 					"-accel: translate=check is for one processor, not 2"},
 			{"-machine|pc", "-machine: no machine 'pc' (there is: q35)"},

@@ -47,9 +47,9 @@ OPTIONS = [
 
     ('-accel foo', "-accel: no accelerator 'foo' (there is: kvm, soft)"),
     ('-accel kvn', "-accel: no accelerator 'kvn'; did you mean 'kvm'?"),
-    ('-accel kvm,thread=multi', "-accel: no property 'thread' (there is: accel, translate, tb-size)"),
+    ('-accel kvm,thread=multi', "-accel: no property 'thread' (there is: accel, translate, tb-size, host-fsgsbase)"),
     ('-machine pc', "-machine: no machine 'pc' (there is: q35)"),
-    ('-accel kvm,translate=off', "-accel: 'kvm,translate=off': translate and tb-size are of soft"),
+    ('-accel kvm,translate=off', "-accel: 'kvm,translate=off': translate, tb-size and host-fsgsbase are of soft"),
     ('-accel soft,translate=maybe', "-accel: translate: 'maybe' is not one of off, on, check"),
     ('-accel soft,translate=check -smp 2', '-accel: translate=check is for one processor, not 2'),
     ('-accel soft,tb-size=1', "-accel: tb-size: '1' is not a size from 1M to 1G"),
