@@ -113,9 +113,13 @@ def job():
     return JOB.replace("SHELL_OPTIONS", options_inside(shell)).replace("CUBE_OPTIONS", options_inside(cube))
 
 
+# What run_nested() returns where the outer machine did not end in time.
+STUCK = 124
+
+
 def run_nested(folder, disk):
     command = [os.path.join(TOP, "tests", "system", "nested", "run"), "-m", "2560", "-T", "multi",
-               "-t", str(2 * LIMIT), "-o", folder, "-d", disk, "-d", guest("disk.img"),
+               "-t", str(LIMIT * 3 // 4), "-o", folder, "-d", disk, "-d", guest("disk.img"),
                "-g", os.path.dirname(guest("disk.img")), "sh", "-c", job()]
     with open(os.path.join(folder, "nested.console"), "wb") as console, \
             open(os.path.join(folder, "nested.stderr"), "wb") as messages:
@@ -127,6 +131,10 @@ def test(folder):
     disk = make_root(folder)
     try:
         status = run_nested(folder, disk)
+        if status == STUCK:
+            # Seen once in some twenty runs that take half a minute else; in which machine is not known.
+            print("the outer machine stood still: once more")
+            status = run_nested(folder, disk)
     finally:
         os.remove(disk)
     with open(os.path.join(folder, "nested.console"), encoding="utf-8", errors="replace") as file:
