@@ -183,6 +183,17 @@ void program_run(struct program *p, unsigned vector, uint64_t rip)
 	}
 }
 
+void *program_interrupt(void *opaque)
+{
+	struct program *p = opaque;
+
+	while (p->way != INTERPRETED && !__atomic_load_n(&p->cpu->page_rip, __ATOMIC_SEQ_CST)) {
+		g_thread_yield();
+	}
+	cpu_request(p->cpu, CPU_REQUEST_NMI);
+	return NULL;
+}
+
 void program_assert_translated(struct program *p, uint64_t linear)
 {
 	if (p->way == TRANSLATED) {

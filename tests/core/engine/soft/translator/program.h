@@ -66,6 +66,9 @@ void program_reset(struct program *p);
 /* Runs on until something is delivered, which must be the given vector at the given address (UINT64_MAX: any). */
 void program_run(struct program *p, unsigned vector, uint64_t rip);
 
+/* A thread's function, of a struct program: waits until the guest is in translated code, then sends it an NMI. */
+void *program_interrupt(void *opaque);
+
 /* Fails unless the block there, which has been run, is translated; where it is not interpreted, or may have been dropped. */
 void program_assert_translated(struct program *p, uint64_t linear);
 

@@ -557,18 +557,6 @@ static void test_return_after_x87(void **state)
 	assert_int_equal(s->frame.rsp, STACK);
 }
 
-/* Waits until the guest is in translated code, then interrupts it. */
-static void *interrupt_it(void *opaque)
-{
-	struct program *s = opaque;
-
-	while (s->way != INTERPRETED && !__atomic_load_n(&s->cpu->page_rip, __ATOMIC_SEQ_CST)) {
-		g_thread_yield();
-	}
-	cpu_request(s->cpu, CPU_REQUEST_NMI);
-	return NULL;
-}
-
 static void test_endless_loops(void **state)
 {
 	struct program *s = *state;
@@ -588,7 +576,7 @@ static void test_endless_loops(void **state)
 		s->cpu->nmi_blocked = false;
 		s->cpu->rip = s->cpu->regs[X86_RAX] = CODE + offset;
 		s->cpu->page_rip = 0; /* translated code sets it */
-		GThread *thread = g_thread_new("interrupt", interrupt_it, s);
+		GThread *thread = g_thread_new("interrupt", program_interrupt, s);
 		program_run(s, X86_VECTOR_NMI, UINT64_MAX);
 		g_thread_join(thread);
 		assert_true(s->frame.rip >= CODE && s->frame.rip < CODE + 0x2002);

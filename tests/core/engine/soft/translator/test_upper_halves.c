@@ -280,18 +280,6 @@ static void test_fault_in_short_loop(void **state)
 	}
 }
 
-/* Waits until the guest is in translated code, then interrupts it. */
-static void *interrupt_it(void *opaque)
-{
-	struct program *s = opaque;
-
-	while (s->way != INTERPRETED && !__atomic_load_n(&s->cpu->page_rip, __ATOMIC_SEQ_CST)) {
-		g_thread_yield();
-	}
-	cpu_request(s->cpu, CPU_REQUEST_NMI);
-	return NULL;
-}
-
 /* A loop without end counts in registers; where it is interrupted all counts are the same. */
 static void test_interrupted_loop(void **state)
 {
@@ -305,7 +293,7 @@ static void test_interrupted_loop(void **state)
 			0x48, 0xff, 0xc0, /* inc rax */
 			0x75, 0xf7); /* jnz 6 */
 	s->cpu->page_rip = 0;
-	thread = g_thread_new("interrupt", interrupt_it, s);
+	thread = g_thread_new("interrupt", program_interrupt, s);
 	program_run(s, X86_VECTOR_NMI, UINT64_MAX);
 	g_thread_join(thread);
 	uint64_t turns = s->cpu->regs[X86_RAX];
